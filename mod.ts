@@ -1,0 +1,6 @@
+/**
+ * hdit: the Hourglass Diffusion Transformer as a research-notebook toolkit.
+ *
+ * @module
+ */
+export {};
