@@ -1,0 +1,178 @@
+/**
+ * Writes ONNX models: the few messages of the format's protocol-buffer schema that a graph of
+ * operations needs (onnx.proto3; field numbers stand beside each use).
+ *
+ * @module
+ */
+
+/** The element types that tfjs tensors and shape constants need, with ONNX's numbers for them. */
+export const elementType = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9 } as const;
+export type ElementType = keyof typeof elementType;
+
+/** A node's attribute: a whole number, a list of them, a float or a string. */
+export type Attribute = number | readonly number[] | { readonly float: number } | string;
+
+/** A tensor written into the model. Zero-size tensors have no bytes. */
+export type Initializer = {
+  name: string;
+  type: ElementType;
+  dims: readonly number[];
+  bytes: Uint8Array;
+};
+
+/** One operation of the graph. */
+export type NodeProto = {
+  op: string;
+  domain: string;
+  inputs: readonly string[];
+  outputs: readonly string[];
+  attributes: Readonly<Record<string, Attribute>>;
+};
+
+/** A graph input or output. */
+export type ValueInfo = { name: string; type: ElementType; dims: readonly number[] };
+
+export type ModelProto = {
+  nodes: readonly NodeProto[];
+  initializers: readonly Initializer[];
+  inputs: readonly ValueInfo[];
+  outputs: readonly ValueInfo[];
+};
+
+/** The operator set that the kernels are written against. */
+const OPSET = 18;
+const IR_VERSION = 9;
+/** Domain of ONNX Runtime's own operators. */
+export const MICROSOFT = "com.microsoft";
+
+const encoder = new TextEncoder();
+
+/** A growing buffer of protocol-buffer fields. */
+class Writer {
+  #bytes = new Uint8Array(1024);
+  #length = 0;
+
+  #reserve(n: number): void {
+    if (this.#length + n <= this.#bytes.length) return;
+    const grown = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + n));
+    grown.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = grown;
+  }
+
+  #varint(value: number): void {
+    this.#reserve(10);
+    if (value < 0) { // two's complement in 64 bits
+      let rest = BigInt.asUintN(64, BigInt(value));
+      for (; rest > 127n; rest >>= 7n) this.#bytes[this.#length++] = Number(rest & 127n) | 128;
+      this.#bytes[this.#length++] = Number(rest);
+      return;
+    }
+    for (; value > 127; value = Math.floor(value / 128)) {
+      this.#bytes[this.#length++] = (value & 127) | 128;
+    }
+    this.#bytes[this.#length++] = value;
+  }
+
+  int(field: number, value: number): void {
+    this.#varint(field << 3);
+    this.#varint(value);
+  }
+
+  float(field: number, value: number): void {
+    this.#varint(field << 3 | 5);
+    this.#reserve(4);
+    new DataView(this.#bytes.buffer).setFloat32(this.#length, value, true);
+    this.#length += 4;
+  }
+
+  bytes(field: number, value: Uint8Array): void {
+    this.#varint(field << 3 | 2);
+    this.#varint(value.length);
+    this.#reserve(value.length);
+    this.#bytes.set(value, this.#length);
+    this.#length += value.length;
+  }
+
+  text(field: number, value: string): void {
+    this.bytes(field, encoder.encode(value));
+  }
+
+  message(field: number, write: (w: Writer) => void): void {
+    const inner = new Writer();
+    write(inner);
+    this.bytes(field, inner.finish());
+  }
+
+  finish(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
+  }
+}
+
+/** AttributeProto: name 1, f 2, i 3, s 4, ints 8, type 20 (1 float, 2 int, 3 string, 7 ints). */
+function writeAttribute(w: Writer, name: string, value: Attribute): void {
+  w.text(1, name);
+  if (typeof value === "number") {
+    w.int(3, value);
+    w.int(20, 2);
+  } else if (typeof value === "string") {
+    w.text(4, value);
+    w.int(20, 3);
+  } else if ("float" in value) {
+    w.float(2, value.float);
+    w.int(20, 1);
+  } else {
+    for (const item of value) w.int(8, item);
+    w.int(20, 7);
+  }
+}
+
+/** ValueInfoProto: name 1, type 2 { tensor_type 1 { elem_type 1, shape 2 { dim 1 { dim_value 1 } } } }. */
+function writeValueInfo(w: Writer, { name, type, dims }: ValueInfo): void {
+  w.text(1, name);
+  w.message(2, (w) =>
+    w.message(1, (w) => {
+      w.int(1, elementType[type]);
+      w.message(2, (w) => {
+        for (const dim of dims) w.message(1, (w) => w.int(1, dim));
+      });
+    }));
+}
+
+/** The bytes of a ModelProto: ir_version 1, graph 7 { node 1, name 2, initializer 5, input 11, output 12 }, opset_import 8. */
+export function encodeModel(model: ModelProto): Uint8Array {
+  const w = new Writer();
+  w.int(1, IR_VERSION);
+  w.message(7, (w) => {
+    for (const node of model.nodes) {
+      w.message(1, (w) => { // NodeProto: input 1, output 2, op_type 4, attribute 5, domain 7
+        for (const input of node.inputs) w.text(1, input);
+        for (const output of node.outputs) w.text(2, output);
+        w.text(4, node.op);
+        for (const [name, value] of Object.entries(node.attributes)) {
+          w.message(5, (w) => writeAttribute(w, name, value));
+        }
+        if (node.domain) w.text(7, node.domain);
+      });
+    }
+    w.text(2, "hdit");
+    for (const { name, type, dims, bytes } of model.initializers) {
+      w.message(5, (w) => { // TensorProto: dims 1, data_type 2, name 8, raw_data 9
+        for (const dim of dims) w.int(1, dim);
+        w.int(2, elementType[type]);
+        w.text(8, name);
+        w.bytes(9, bytes);
+      });
+    }
+    for (const input of model.inputs) w.message(11, (w) => writeValueInfo(w, input));
+    for (const output of model.outputs) w.message(12, (w) => writeValueInfo(w, output));
+  });
+  w.message(8, (w) => { // OperatorSetIdProto: domain 1, version 2
+    w.text(1, "");
+    w.int(2, OPSET);
+  });
+  w.message(8, (w) => {
+    w.text(1, MICROSOFT);
+    w.int(2, 1);
+  });
+  return w.finish().slice();
+}
