@@ -6,6 +6,8 @@
  * member. Where it answers, `.offline/` is removed and the real package is used.
  * `OFFLINE=1` forces the stand-in. Uses no packages, since it runs before them.
  *
+ * `deno task setup --engine tensorflow` sets up that engine as well; see `setup/command.ts`.
+ *
  * @module
  */
 const root = new URL("../", import.meta.url);
@@ -56,4 +58,13 @@ if (await registryAnswers()) {
 } else {
   if (!standIn) console.log("The JSR registry was not reached: using the stand-in for @std/path");
   await placeStandIn();
+}
+
+// a process of its own: this one resolved its imports before the stand-in was in place
+if (Deno.args.length > 0) {
+  const { code } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", new URL("setup/command.ts", import.meta.url).href, ...Deno.args],
+    cwd: root,
+  }).spawn().status;
+  Deno.exit(code);
 }

@@ -126,7 +126,13 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
   /** Computes every live tensor that has been recorded and not yet computed. */
   flush(): void {
     if (this.#pending.size === 0) return;
-    const graph = subgraph([...this.#pending]);
+    const pending = [...this.#pending];
+    this.#pending.clear(); // even if they fail: the next graph must not fail with them
+    this.#compute(pending);
+  }
+
+  #compute(storages: readonly Storage[]): void {
+    const graph = subgraph(storages);
     for (const leaf of graph.leaves) this.#requireData(leaf);
     const lowered = lower(graph, () => false);
     const session = this.#sessions.get(
@@ -138,7 +144,6 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
       storage.data = results[name].data;
       storage.node = undefined;
     }
-    this.#pending.clear();
   }
 
   /**
@@ -232,7 +237,13 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
 
   override readSync(dataId: tf.DataId): Data {
     const storage = this.storage(dataId);
-    if (storage.node) this.flush();
+    if (storage.node) {
+      try {
+        this.flush();
+      } catch { // perhaps for another tensor's sake
+      }
+      if (storage.node) this.#compute([storage]);
+    }
     return this.#requireData(storage);
   }
 

@@ -197,6 +197,8 @@ function constantArray(type: ElementType, values: readonly number[]) {
       return Int32Array.from(values);
     case "int64":
       return BigInt64Array.from(values, BigInt);
+    case "float64":
+      return Float64Array.from(values);
     case "uint8":
     case "bool":
       return Uint8Array.from(values);

@@ -6,7 +6,7 @@
  */
 
 /** The element types that tfjs tensors and shape constants need, with ONNX's numbers for them. */
-export const elementType = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9 } as const;
+export const elementType = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9, float64: 11 } as const;
 export type ElementType = keyof typeof elementType;
 
 /** A node's attribute: a whole number, a list of them, a float or a string. */

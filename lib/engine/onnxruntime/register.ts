@@ -5,15 +5,42 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { OnnxRuntimeBackend } from "./backend.ts";
+import { type Operand, sizeOf } from "./graph.ts";
 import { arithmetic } from "./kernels/arithmetic.ts";
+import { allEmpty, byReading, onCpu } from "./kernels/by_reading.ts";
+import { convolution } from "./kernels/convolution.ts";
+import { creation } from "./kernels/creation.ts";
+import { elementary } from "./kernels/elementary.ts";
+import { indexing } from "./kernels/indexing.ts";
 import type { Kernel, KernelTable } from "./kernels/kernel.ts";
 import { linearAlgebra } from "./kernels/linear_algebra.ts";
+import { normalisation } from "./kernels/normalisation.ts";
+import { pooling } from "./kernels/pooling.ts";
 import { reductions } from "./kernels/reductions.ts";
+import { resize } from "./kernels/resize.ts";
 import { shape } from "./kernels/shape.ts";
 
 export const ENGINE = "onnxruntime";
 
-const tables: readonly KernelTable[] = [arithmetic, linearAlgebra, reductions, shape];
+/** Later tables need earlier ones only through their functions; the order says nothing. */
+const tables: readonly KernelTable[] = [
+  arithmetic,
+  elementary,
+  reductions,
+  shape,
+  creation,
+  indexing,
+  linearAlgebra,
+  normalisation,
+  convolution,
+  pooling,
+  resize,
+  byReading,
+];
+
+function empty(backend: OnnxRuntimeBackend, { shape, dtype }: Operand): Operand {
+  return backend.constant(tf.util.makeZerosTypedArray(0, dtype), shape, dtype);
+}
 
 function register(backend: OnnxRuntimeBackend, kernelName: string, kernel: Kernel): void {
   tf.registerKernel({
@@ -25,10 +52,15 @@ function register(backend: OnnxRuntimeBackend, kernelName: string, kernel: Kerne
           .filter(([, info]) => info !== undefined && info !== null)
           .map(([name, info]) => [name, backend.operand(info as tf.TensorInfo)]),
       );
-      const out = kernel({ inputs: operands, attrs, backend });
-      return Array.isArray(out)
-        ? out.map((operand) => backend.tensor(operand))
-        : backend.tensor(out);
+      // of empty operands `cpu` makes what tfjs makes of them, 0, 1 or NaN, at no cost
+      const run = allEmpty(operands) && tf.getKernel(kernelName, "cpu")
+        ? onCpu(kernelName)
+        : kernel;
+      const out = run({ inputs: operands, attrs, backend });
+      // ONNX Runtime is never asked for an output without elements
+      const tensor = (operand: Operand) =>
+        backend.tensor(sizeOf(operand.shape) === 0 ? empty(backend, operand) : operand);
+      return Array.isArray(out) ? out.map(tensor) : tensor(out);
     },
   });
 }

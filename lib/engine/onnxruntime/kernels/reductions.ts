@@ -1,26 +1,85 @@
-/** Reductions along axes. @module */
+/** Reductions along axes, positions of extremes, running sums and products. @module */
 import * as tf from "@tensorflow/tfjs";
-import { int64s } from "../graph.ts";
-import { axesOf, type Kernel, type KernelTable } from "./kernel.ts";
+import { type DType, int64s, type Operand, scalar } from "../graph.ts";
+import { axesOf, cast, castAlways, type Kernel, type KernelTable, map } from "./kernel.ts";
 
-function reduction(op: string): Kernel {
+const same = (dtype: DType) => dtype;
+const counted = (dtype: DType): DType => dtype === "bool" ? "int32" : dtype;
+
+/** `out` says which dtype the result has; `inner` in which it is computed. */
+function reduction(
+  op: string,
+  { out, inner = counted }: {
+    out: (dtype: DType) => DType;
+    inner?: (dtype: DType) => DType;
+  },
+): Kernel {
   return ({ inputs: { x }, attrs: { axis, reductionIndices, keepDims }, backend }) => {
     const axes = axesOf(axis ?? reductionIndices, x.shape);
-    if (axes.length === 0) return x;
+    const dtype = out(x.dtype);
+    if (axes.length === 0) return cast(backend, x, dtype);
     const [kept] = tf.backend_util.computeOutAndReduceShapes([...x.shape], axes);
     const shape = keepDims ? tf.backend_util.expandShapeToKeepDim(kept, axes) : kept;
-    return backend.record(op, [x, int64s(axes)], {
+    const reduced = backend.record(op, [cast(backend, x, inner(x.dtype)), int64s(axes)], {
       shape,
-      dtype: x.dtype,
+      dtype: inner(x.dtype),
       attributes: { keepdims: keepDims ? 1 : 0 },
     });
+    return cast(backend, reduced, dtype);
+  };
+}
+
+function position(op: string): Kernel {
+  return ({ inputs: { x }, attrs: { axis }, backend }) => {
+    const [along] = axesOf(axis, x.shape);
+    const index = backend.record(op, [cast(backend, x, counted(x.dtype))], {
+      shape: x.shape.filter((_, i) => i !== along),
+      dtype: "int32", // int64 until the cast
+      attributes: { axis: along, keepdims: 0 },
+    });
+    return castAlways(backend, index, "int32");
   };
 }
 
 export const reductions: KernelTable = {
-  Sum: reduction("ReduceSum"),
-  Mean: reduction("ReduceMean"),
-  Max: reduction("ReduceMax"),
-  Min: reduction("ReduceMin"),
-  Prod: reduction("ReduceProd"),
+  Sum: reduction("ReduceSum", { out: counted }),
+  Prod: reduction("ReduceProd", { out: counted }),
+  Mean: reduction("ReduceMean", { out: () => "float32", inner: () => "float32" }),
+  Max: reduction("ReduceMax", { out: same }),
+  Min: reduction("ReduceMin", { out: same }),
+  All: reduction("ReduceMin", { out: () => "bool", inner: () => "int32" }),
+  Any: reduction("ReduceMax", { out: () => "bool", inner: () => "int32" }),
+  ArgMax: position("ArgMax"),
+  ArgMin: position("ArgMin"),
+  Cumsum: ({ inputs: { x }, attrs: { axis, exclusive, reverse }, backend }) => {
+    const terms = cast(backend, x, counted(x.dtype));
+    const [along] = axesOf(axis, x.shape);
+    return backend.record("CumSum", [terms, scalar(along, "int32")], {
+      shape: x.shape,
+      dtype: terms.dtype,
+      attributes: { exclusive: exclusive ? 1 : 0, reverse: reverse ? 1 : 0 },
+    });
+  },
+  // ONNX has no running product: double its reach until it spans the axis
+  Cumprod: ({ inputs: { x }, attrs: { axis, exclusive, reverse }, backend }) => {
+    const [along] = axesOf(axis, x.shape);
+    const length = x.shape[along];
+    const shifted = (y: Operand, by: number): Operand => {
+      const kept = x.shape.map((dim, i) => i === along ? dim - by : dim);
+      const part = backend.record("Slice", [
+        y,
+        int64s([reverse ? by : 0]),
+        int64s([reverse ? length : length - by]),
+        int64s([along]),
+      ], { shape: kept, dtype: y.dtype });
+      const pads = [...x.shape, ...x.shape].fill(0);
+      pads[reverse ? x.shape.length + along : along] = by;
+      return map(backend, "Pad", [part, int64s(pads), scalar(1, y.dtype)], y);
+    };
+    let product = cast(backend, x, counted(x.dtype));
+    for (let reach = 1; reach < length; reach *= 2) {
+      product = map(backend, "Mul", [product, shifted(product, reach)], product);
+    }
+    return exclusive ? shifted(product, 1) : product;
+  },
 };

@@ -1,0 +1,363 @@
+/**
+ * One arm with one seed: trained, then evaluated on held-out images and by what it samples.
+ *
+ * @module
+ */
+import { join } from "@std/path";
+import ndarray, { type NdArray } from "ndarray";
+import { batchAt, heldOut } from "../lib/data/batches.ts";
+import { denseData } from "../lib/data/dense.ts";
+import type { Dataset } from "../lib/data/dataset.ts";
+import { hditModel } from "../lib/diffusion/diffusion_model.ts";
+import { imageSampler } from "../lib/diffusion/sample.ts";
+import { writeFileAtomic } from "../lib/io/atomic.ts";
+import { imageGrid, toBytes } from "../lib/io/images.ts";
+import { encodeSafetensors, parseSafetensors } from "../lib/io/safetensors.ts";
+import { featureStatistics, frechetDistanceTo } from "../lib/metrics/frechet.ts";
+import { jackknife } from "../lib/metrics/jackknife.ts";
+import type { FeatureExtractor } from "../lib/metrics/random_features.ts";
+import type { HditParams } from "../lib/models/hdit.ts";
+import { heldOutEvaluator } from "../lib/training/evaluate.ts";
+import { openTraining, type TrainingRun, type TrainOptions } from "../lib/training/run.ts";
+import type { Ablation } from "./config.ts";
+import { peakMemory } from "./machine.ts";
+import type { PlannedArm } from "./plan.ts";
+import {
+  appendResults,
+  type Distance,
+  type DoneRecord,
+  type EvalRecord,
+  type HeldOut,
+  type SamplesRecord,
+  type TrainRecord,
+} from "./results.ts";
+
+/** What every arm of a run shares. */
+export type RunContext = {
+  dir: string;
+  ablation: Ablation;
+  dataset: Dataset;
+  /** Training images that every arm sees, a multiple of the batch size. */
+  images: number;
+  features: FeatureExtractor;
+  /** Called as the work goes on. */
+  onProgress: (progress: ArmProgress) => void;
+  signal?: AbortSignal | undefined;
+};
+
+/** How far an arm has come. */
+export type ArmProgress = {
+  arm: string;
+  seed: number;
+  phase: "train" | "held-out loss" | "sample";
+  /** The size of the images, in pixels. */
+  size: number;
+  done: number;
+  total: number;
+  note: string;
+};
+
+/** The options of `openTraining` for an arm. */
+export function trainingOptions(
+  { ablation, dataset, images }: Pick<RunContext, "ablation" | "dataset" | "images">,
+  { spec, seed }: { spec: PlannedArm["spec"]; seed: number },
+): TrainOptions<HditParams> {
+  const { size, batchSize, training, data } = ablation;
+  return {
+    model: hditModel(spec),
+    size: [size, size],
+    batchAt: (index) => {
+      const { images, labels } = batchAt(dataset.train, { size, batchSize, seed, index });
+      return { images: denseData(images), labels };
+    },
+    steps: Math.ceil(images / batchSize),
+    seed,
+    sigmaData: training.sigmaData,
+    optimiser: {
+      lr: training.learningRate,
+      betas: training.betas,
+      weightDecay: training.weightDecay,
+    },
+    lrSchedule: { kind: "constant", warmup: training.warmup },
+    ema: { power: training.emaPower, maxValue: training.emaMax },
+    classDropout: training.classDropout,
+    config: { data, batchSize },
+  };
+}
+
+/** Trains an arm to its last image and evaluates it, going on from what the folder already holds. */
+export async function runArm(
+  context: RunContext,
+  { arm, seed, known }: {
+    arm: PlannedArm;
+    seed: number;
+    /** What earlier sessions have recorded of this arm and seed. */
+    known: { train: TrainRecord[]; evals: EvalRecord[]; samples: SamplesRecord[] };
+  },
+): Promise<void> {
+  const { dir, ablation, signal } = context;
+  const run = await openTraining({
+    ...trainingOptions(context, { spec: arm.spec, seed }),
+    save: { dir: join(dir, "checkpoints", `${arm.name}-seed${seed}`), everySeconds: 5, keep: 1 },
+    ...(signal && { signal }),
+  });
+  try {
+    const trained = await trainArm(context, { arm, seed, run, known: known.train });
+    const sizes = [
+      { size: ablation.size, samples: ablation.evaluation.distanceSamples },
+      ...arm.extrapolate,
+    ];
+    for (const at of sizes) {
+      const is = ({ size, images }: { size: number; images: number }) =>
+        size === at.size && images === run.images;
+      if (known.evals.some(is) && known.samples.some(is)) continue;
+      await evaluateArm(context, { arm, seed, run, ...at });
+    }
+    const done: DoneRecord = {
+      kind: "done",
+      arm: arm.name,
+      seed,
+      images: run.images,
+      ...trained,
+      peakRss: peakMemory(),
+    };
+    await appendResults(dir, [done]);
+  } finally {
+    run.dispose();
+  }
+}
+
+/** Points of the training curve. */
+const CURVE_POINTS = 100;
+
+type Trained = { seconds: number; imagesPerSecond: number };
+
+async function trainArm(
+  { dir, ablation, images, onProgress, signal }: RunContext,
+  { arm: { name: arm }, seed, run, known }: {
+    arm: PlannedArm;
+    seed: number;
+    run: TrainingRun<HditParams>;
+    known: TrainRecord[];
+  },
+): Promise<Trained> {
+  const report = (note: string) =>
+    onProgress({
+      arm,
+      seed,
+      phase: "train",
+      size: ablation.size,
+      done: run.images,
+      total: images,
+      note,
+    });
+  // seconds of earlier sessions, from the last point before the checkpoint
+  const before = known.filter(({ step }) => step <= run.step).at(-1);
+  let seconds = before ? before.seconds * run.step / before.step : 0;
+  const every = Math.max(1, Math.floor(images / CURVE_POINTS));
+  const stepSeconds: number[] = [];
+  let losses: number[] = [], norms: number[] = [], points = Math.floor(run.images / every);
+  report("");
+  for await (const step of run.steps()) {
+    seconds += step.seconds;
+    stepSeconds.push(step.seconds);
+    losses.push(step.loss);
+    norms.push(step.gradNorm);
+    report(`loss ${step.loss.toFixed(4)}`);
+    if (Math.floor(step.images / every) === points && step.images < images) continue;
+    points = Math.floor(step.images / every);
+    const point: TrainRecord = {
+      kind: "train",
+      arm,
+      seed,
+      step: step.step,
+      images: step.images,
+      loss: mean(losses),
+      gradNorm: mean(norms),
+      seconds,
+    };
+    losses = [];
+    norms = [];
+    await appendResults(dir, [point]);
+  }
+  signal?.throwIfAborted();
+  // the median step, since the first of a session is compiled and others may be disturbed
+  const median = stepSeconds.toSorted((a, b) => a - b)[stepSeconds.length >> 1];
+  const imagesPerSecond = median ? ablation.batchSize / median : run.images / seconds;
+  return { seconds, imagesPerSecond };
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** Held-out loss, samples and their distance at one size. */
+async function evaluateArm(
+  context: RunContext,
+  options: {
+    arm: PlannedArm;
+    seed: number;
+    run: TrainingRun<HditParams>;
+    size: number;
+    samples: number;
+  },
+): Promise<void> {
+  const { dir, ablation: { evaluation }, dataset } = context;
+  const { arm, seed, run, size, samples: n } = options;
+  await dataset.train.load(size);
+  await dataset.test.load(size);
+  const images = await sampleArm(context, options);
+  const file = `samples/${arm.name}-seed${seed}-${size}px.png`;
+  const shown = Math.min(n, evaluation.gridSamples);
+  const grid = images.hi(shown, size, size, dataset.channels);
+  await writeFileAtomic(
+    join(dir, file),
+    await imageGrid(grid, { columns: Math.ceil(Math.sqrt(shown)) }),
+  );
+  const common = { arm: arm.name, seed, images: run.images, size };
+  const sampled: SamplesRecord = {
+    kind: "samples",
+    ...common,
+    file,
+    n: shown,
+    sampler: evaluation.sampler.kind,
+    steps: evaluation.schedule.steps,
+  };
+  const evaluated: EvalRecord = {
+    kind: "eval",
+    ...common,
+    weights: "ema",
+    heldOut: await heldOutLoss(context, options),
+    fd: await distanceOf(context, { images, size }),
+  };
+  await appendResults(dir, [sampled, evaluated]);
+}
+
+/** Draws backgrounds and noise of evaluations; the same for all arms and seeds of training. */
+const EVALUATION_SEED = 0;
+
+async function heldOutLoss(
+  { ablation, dataset, onProgress, signal }: RunContext,
+  { arm, seed, run, size }: {
+    arm: PlannedArm;
+    seed: number;
+    run: TrainingRun<HditParams>;
+    size: number;
+  },
+): Promise<HeldOut> {
+  const { evaluation: { heldOut: n, sigmas, batchSize }, training: { sigmaData } } = ablation;
+  const phase = "held-out loss";
+  onProgress({ arm: arm.name, seed, phase, size, done: 0, total: n, note: "" });
+  const { images, labels } = heldOut(dataset.test, { size, n, seed: EVALUATION_SEED });
+  const evaluator = heldOutEvaluator(hditModel(arm.spec), { sigmaData });
+  try {
+    const { mean: overall, levels } = await evaluator.evaluate(run.averaged(), {
+      images: denseData(images),
+      ...(arm.spec.numClasses > 0 && { labels }),
+      size: [size, size],
+      sigmas,
+      seed: EVALUATION_SEED,
+      batchSize: Math.min(batchSize, n),
+      ...(signal && { signal }),
+    });
+    onProgress({ arm: arm.name, seed, phase, size, done: n, total: n, note: "" });
+    return {
+      mean: overall,
+      bySigma: levels.map(({ sigma, mean }) => [sigma, mean]),
+      byImage: Array.from({ length: n }, (_, i) => mean(levels.map(({ losses }) => losses[i]))),
+      n,
+    };
+  } finally {
+    evaluator.dispose();
+  }
+}
+
+/** Samples of the averaged weights [n, size, size, C]; each batch is kept in a file, so that stopping loses one. */
+async function sampleArm(
+  { dir, ablation, dataset, onProgress, signal }: RunContext,
+  { arm, seed, run, size, samples: n }: {
+    arm: PlannedArm;
+    seed: number;
+    run: TrainingRun<HditParams>;
+    size: number;
+    samples: number;
+  },
+): Promise<NdArray<Float32Array>> {
+  const { evaluation: { sampler: kind, schedule }, training: { sigmaData } } = ablation;
+  // batches of as many pixels at every size
+  const B = Math.max(1, Math.round(ablation.evaluation.batchSize * (ablation.size / size) ** 2));
+  const each = size * size * dataset.channels;
+  const all = new Float32Array(n * each);
+  const { numClasses } = arm.spec;
+  const sampler = imageSampler(hditModel(arm.spec), { sigmaData });
+  const folder = join(dir, "samples", `${arm.name}-seed${seed}-${size}px-${run.images}`);
+  await Deno.mkdir(folder, { recursive: true });
+  try {
+    for (let first = 0; first < n; first += B) {
+      const report = (done: number, note = "") =>
+        onProgress({ arm: arm.name, seed, phase: "sample", size, done, total: n, note });
+      report(first);
+      const count = Math.min(B, n - first);
+      const rows = Array.from({ length: count }, (_, i) => first + i);
+      const bytes = await kept(join(folder, `${first}.safetensors`), async () => {
+        const images = await sampler.sample(run.averaged(), {
+          ...schedule,
+          size: [size, size],
+          n: count,
+          batchSize: B,
+          sampler: kind,
+          seeds: rows.map((row) => seed * 1_000_000 + row), // the same for all arms
+          ...(numClasses > 0 && { labels: rows.map((row) => row % numClasses) }),
+          ...(signal && { signal }),
+          onStep: ({ step, steps }) =>
+            report(first + count * (step + 1) / steps, `step ${step + 1} of ${steps}`),
+        });
+        return toBytes(images);
+      });
+      // distances are taken on what an image file would hold
+      bytes.forEach((byte, i) => all[first * each + i] = byte / 127.5 - 1);
+      report(first + count);
+    }
+  } finally {
+    sampler.dispose();
+  }
+  return ndarray(all, [n, size, size, dataset.channels]);
+}
+
+/** The bytes that a file holds, made first where it is missing. */
+async function kept(path: string, make: () => Promise<Uint8Array>): Promise<Uint8Array> {
+  try {
+    return parseSafetensors(await Deno.readFile(path)).tensors.get("images")!.data as Uint8Array;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  const data = await make();
+  await writeFileAtomic(
+    path,
+    encodeSafetensors({ images: { dtype: "U8", shape: [data.length], data } }),
+  );
+  return data;
+}
+
+/** The Fréchet distance of samples to held-out pictures, and that of training pictures beside it. */
+async function distanceOf(
+  { ablation, dataset, features }: RunContext,
+  { images, size }: { images: NdArray<Float32Array>; size: number },
+): Promise<Distance> {
+  const nReference = ablation.evaluation.distanceSamples;
+  const n = images.shape[0];
+  const drawn = (split: Dataset["train"], n: number) =>
+    features.extract(heldOut(split, { size, n, seed: EVALUATION_SEED }).images);
+  const reference = featureStatistics(await drawn(dataset.test, nReference));
+  const toReference = frechetDistanceTo(reference);
+  const distance = (x: Parameters<typeof featureStatistics>[0]) =>
+    toReference(featureStatistics(x));
+  const { value, low, high } = jackknife(await features.extract(images), {
+    distance,
+    groups: Math.min(20, Math.floor(n / 2)),
+    seed: EVALUATION_SEED,
+    least: 0,
+  });
+  const floor = distance(await drawn(dataset.train, n));
+  return { value, low, high, n, nReference, features: features.name, floor };
+}

@@ -1,0 +1,214 @@
+/**
+ * What an ablation run is told, and what becomes of it: presets, checks, the resolved configuration.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { parseConfig } from "../lib/config.ts";
+import type { Sampler } from "../lib/diffusion/samplers/sampler.ts";
+import type { HditSpec } from "../lib/models/spec.ts";
+import type { DataSource } from "../lib/data/open_dataset.ts";
+import { presets as models } from "../lib/models/presets.ts";
+
+export const axisNames = ["position", "skip", "attention", "resolution"] as const;
+export const presetNames = ["smoke", "emoji", "emoji-all", "imagenet-128"] as const;
+export type PresetName = (typeof presetNames)[number];
+
+const whole = z.number().int();
+
+/** What a user says; everything else comes from the preset. */
+export const ablationOptionsSchema = z.strictObject({
+  preset: z.enum(presetNames).default("emoji"),
+  /** Which axes to compare; `resolution` evaluates the position arms at larger sizes. */
+  axes: z.array(z.enum(axisNames)).min(1).default([...axisNames]),
+  /** One training of every arm for each seed. */
+  seeds: z.array(whole.min(0)).min(1).default([0]),
+  /** How long the whole run may take; turned into a number of images by measuring a few steps. */
+  minutes: z.number().positive().optional(),
+  /** Training images that every arm sees; in place of `minutes`. */
+  images: whole.min(1).optional(),
+  /** Side of the training images in pixels. */
+  size: whole.min(8).optional(),
+  /** A folder of pictures, in place of the preset's data. */
+  data: z.string().min(1).optional(),
+  batchSize: whole.min(1).optional(),
+  learningRate: z.number().positive().optional(),
+});
+export type AblationOptions = z.input<typeof ablationOptionsSchema>;
+
+/** Everything that decides the numbers of a run; saved as config.json. */
+export type Ablation = {
+  preset: PresetName;
+  axes: (typeof axisNames)[number][];
+  seeds: number[];
+  size: number;
+  batchSize: number;
+  data: DataSource;
+  model: HditSpec;
+  training: {
+    learningRate: number;
+    /** Multiplies the learning rate by 1 - warmup^(step + 1). */
+    warmup: number;
+    betas: [number, number];
+    weightDecay: number;
+    sigmaData: number;
+    emaMax: number;
+    emaPower: number;
+    classDropout: number;
+  };
+  evaluation: {
+    /** Noise levels of the held-out loss. */
+    sigmas: number[];
+    heldOut: number;
+    /** Samples for the Fréchet distance, and for the grid shown. */
+    distanceSamples: number;
+    gridSamples: number;
+    sampler: Sampler;
+    schedule: { steps: number; sigmaMin: number; sigmaMax: number };
+    batchSize: number;
+    /** Sizes of the resolution axis, as multiples of the trained size, with the samples drawn at each. */
+    extrapolate: { scale: number; samples: number }[];
+  };
+};
+
+type Preset = Omit<Ablation, "preset" | "axes" | "seeds"> & {
+  budget: { minutes: number } | { images: number };
+};
+
+/** Paper, appendix Table 7, but for the learning rate and EMA, which short runs need faster. */
+const shortTraining: Ablation["training"] = {
+  learningRate: 1e-3,
+  warmup: 0.95,
+  betas: [0.9, 0.95],
+  weightDecay: 1e-2,
+  sigmaData: 0.5,
+  emaMax: 0.995,
+  emaPower: 0.75,
+  classDropout: 0.1,
+};
+
+const evaluation: Ablation["evaluation"] = {
+  sigmas: [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 40],
+  heldOut: 64,
+  distanceSamples: 192,
+  gridSamples: 64,
+  sampler: { kind: "dpmpp-3m-sde" },
+  schedule: { steps: 30, sigmaMin: 1e-2, sigmaMax: 160 },
+  batchSize: 32,
+  extrapolate: [{ scale: 1.5, samples: 64 }, { scale: 2, samples: 32 }],
+};
+
+/** One narrow category: structure shows within a few minutes. A fifth is held out, as there are few. */
+const smileys: DataSource = {
+  kind: "emoji",
+  categories: ["Smileys & Emotion"],
+  mirror: true,
+  testFraction: 0.2,
+};
+
+/** One run a line, as far as it goes; the differences between them are the point. */
+const presets: Record<PresetName, () => Preset> = {
+  smoke: () => ({
+    budget: { images: 64 },
+    size: 32,
+    batchSize: 8,
+    data: smileys,
+    model: models.smoke,
+    training: { ...shortTraining, warmup: 0.5 },
+    evaluation: {
+      ...evaluation,
+      sigmas: [0.1, 0.5, 2],
+      heldOut: 16,
+      distanceSamples: 16,
+      gridSamples: 16,
+      batchSize: 16,
+      schedule: { ...evaluation.schedule, steps: 6 },
+      extrapolate: [{ scale: 1.5, samples: 4 }, { scale: 2, samples: 4 }],
+    },
+  }),
+  emoji: () => ({
+    budget: { minutes: 15 },
+    size: 64,
+    batchSize: 8,
+    data: smileys,
+    model: models["emoji-64"],
+    training: shortTraining,
+    evaluation,
+  }),
+  "emoji-all": () => ({
+    budget: { minutes: 480 },
+    size: 64,
+    batchSize: 32,
+    data: { kind: "emoji", skinTones: false },
+    model: models["emoji-64"],
+    training: { ...shortTraining, learningRate: 5e-4, emaMax: 0.9995 },
+    evaluation: { ...evaluation, heldOut: 256, distanceSamples: 1024 },
+  }),
+  // paper, Table 1 row D with soft-min-snr (row E) as the base; appendix Table 7
+  "imagenet-128": () => ({
+    budget: { images: 400_000 * 256 },
+    size: 128,
+    batchSize: 256,
+    data: { kind: "folder", path: "" },
+    model: models["imagenet-128/E"],
+    training: {
+      ...shortTraining,
+      learningRate: 5e-4,
+      warmup: 0,
+      emaMax: 0.9999,
+    },
+    evaluation: {
+      ...evaluation,
+      heldOut: 1024,
+      distanceSamples: 50_000,
+      schedule: { ...evaluation.schedule, steps: 50 },
+    },
+  }),
+};
+
+/** A run that is ready to go, but for the number of images where that follows from `minutes`. */
+export type ResolvedOptions = {
+  ablation: Ablation;
+  budget: { minutes: number } | { images: number };
+};
+
+/**
+ * Checks what a user says and fills in the preset.
+ *
+ * @throws {TypeError|RangeError} naming every key or value that is wrong.
+ */
+export function resolveOptions(options: AblationOptions): ResolvedOptions {
+  const given = parseConfig(ablationOptionsSchema, options, { what: "the ablation options" });
+  if (given.minutes !== undefined && given.images !== undefined) {
+    throw new TypeError(
+      `Cannot use the ablation options as minutes and images exclude each other: minutes is ${given.minutes}, images is ${given.images}`,
+    );
+  }
+  const { budget, ...preset } = presets[given.preset]();
+  if (given.preset === "imagenet-128" && given.data === undefined) {
+    throw new TypeError(
+      "Cannot use the preset imagenet-128 without pictures: name the folder of ImageNet's training classes with data",
+    );
+  }
+  const ablation: Ablation = {
+    ...preset,
+    preset: given.preset,
+    axes: axisNames.filter((axis) => given.axes.includes(axis)),
+    seeds: [...new Set(given.seeds)],
+    size: given.size ?? preset.size,
+    batchSize: given.batchSize ?? preset.batchSize,
+    data: given.data === undefined ? preset.data : { kind: "folder", path: given.data },
+    training: {
+      ...preset.training,
+      ...(given.learningRate && { learningRate: given.learningRate }),
+    },
+  };
+  return {
+    ablation,
+    budget: given.images !== undefined
+      ? { images: given.images }
+      : given.minutes !== undefined
+      ? { minutes: given.minutes }
+      : budget,
+  };
+}

@@ -1,0 +1,24 @@
+/**
+ * The charts, as pure functions from data to Plotly figures.
+ *
+ * @module
+ */
+export type { ArmName, ArmOptions, SeedValue } from "./figures/common.ts";
+export {
+  type ArmQuality,
+  type CostCurve,
+  costScaling,
+  COUNTING_NOTE,
+  PAPER_COSTS,
+  qualityVsCost,
+} from "./figures/cost.ts";
+export {
+  type ArmDistance,
+  DISTANCE_NAME,
+  distanceBars,
+  type DistanceOptions,
+} from "./figures/distance.ts";
+export { type LossCurve, lossCurves } from "./figures/loss.ts";
+export { type ResolutionCurve, resolutionExtrapolation } from "./figures/resolution.ts";
+export { heldOutBySigma, type SigmaCurve } from "./figures/sigma.ts";
+export { type ArmThroughput, throughputBars } from "./figures/throughput.ts";

@@ -1,0 +1,144 @@
+/**
+ * Named models: those of the paper's tables, the reference's demonstrations, and small ones.
+ *
+ * @module
+ */
+import type { AttentionSpec, HditSpec, LevelSpec } from "./spec.ts";
+
+type Short = {
+  depths: number[];
+  widths: number[];
+  /** Attention of the levels; by default neighborhoods of 7 × 7 in all but the last. */
+  attention?: AttentionSpec[];
+  mapping?: { depth: number; width: number };
+  dropout?: number[];
+  patch?: number;
+  channels?: number;
+  numClasses?: number;
+} & Partial<Pick<HditSpec, "position" | "skip" | "feedForward">>;
+
+const D_HEAD = 64;
+const global: AttentionSpec = { kind: "global", dHead: D_HEAD };
+const neighborhood: AttentionSpec = { kind: "neighborhood", dHead: D_HEAD, kernelSize: 7 };
+const window8: AttentionSpec = { kind: "shifted-window", dHead: D_HEAD, windowSize: 8 };
+
+/** A spec in few words; d_ff is 3 × width with GEGLU and 4 × width with GELU, as in the paper. */
+function model(short: Short): HditSpec {
+  const { depths, widths, patch = 4, channels = 3, numClasses = 0 } = short;
+  const feedForward = short.feedForward ?? { kind: "geglu" };
+  const ratio = feedForward.kind === "geglu" ? 3 : 4;
+  const last = widths.length - 1;
+  const levels = widths.map((width, i): LevelSpec => ({
+    depth: depths[i],
+    width,
+    dFf: ratio * width,
+    attention: short.attention?.[i] ?? (i < last ? neighborhood : global),
+    dropout: short.dropout?.[i] ?? 0,
+  }));
+  const mapping = short.mapping ?? { depth: 2, width: 256 };
+  return {
+    inChannels: channels,
+    outChannels: channels,
+    patchSize: [patch, patch],
+    levels,
+    mapping: { ...mapping, dFf: ratio * mapping.width, dropout: 0 },
+    numClasses,
+    mappingCondDim: 0,
+    position: short.position ?? { kind: "rope" },
+    skip: short.skip ?? { kind: "lerp" },
+    feedForward,
+  };
+}
+
+/** The paper's Table 1 on ImageNet-128: two levels, mapping 768 wide and 1 deep. */
+function imagenet128(change: Partial<Short> = {}): HditSpec {
+  return model({
+    depths: [2, 11],
+    widths: [384, 768],
+    mapping: { depth: 1, width: 768 },
+    numClasses: 1000,
+    ...change,
+  });
+}
+const gelu = { feedForward: { kind: "gelu" }, position: { kind: "sincos" } } as const;
+
+/** The paper's Table 6 on ImageNet-256. */
+function imagenet256(depths: number[], widths: number[], patch: number): HditSpec {
+  return model({ depths, widths, patch, numClasses: 1000 });
+}
+
+/** Models by name; sizes of inputs are those of the table that a name comes from. */
+export const presets = {
+  // Small ones
+  smoke: {
+    ...model({ depths: [1, 1], widths: [16, 32], mapping: { depth: 1, width: 32 }, numClasses: 2 }),
+    patchSize: [4, 4],
+    levels: [
+      {
+        depth: 1,
+        width: 16,
+        dFf: 48,
+        attention: { kind: "neighborhood", dHead: 16, kernelSize: 3 },
+        dropout: 0,
+      },
+      { depth: 1, width: 32, dFf: 96, attention: { kind: "global", dHead: 16 }, dropout: 0 },
+    ],
+  } satisfies HditSpec as HditSpec, // 16 to 32 px
+  "emoji-64": model({ depths: [2, 4], widths: [64, 128] }), // 64 px
+  study: model({ depths: [2, 4], widths: [128, 256] }), // 128 px, 6.57 M parameters: what `bench` runs
+
+  // Table 1, ImageNet-128 (128 px); names are the table's rows
+  "imagenet-128/R3": imagenet128({ depths: [12], widths: [768], ...gelu }),
+  "imagenet-128/A": imagenet128({ attention: [global, global], ...gelu }),
+  "imagenet-128/B1": imagenet128({ attention: [window8, global], ...gelu }),
+  "imagenet-128/B2": imagenet128(gelu),
+  "imagenet-128/C": imagenet128({ position: { kind: "sincos" } }),
+  "imagenet-128/D": imagenet128(),
+  "imagenet-128/E": imagenet128(), // D's model; E differs in the loss weighting
+
+  // Table 2: skips, on E
+  "imagenet-128/E-add": imagenet128({ skip: { kind: "add" } }),
+  "imagenet-128/E-concat": imagenet128({ skip: { kind: "concat" } }),
+
+  // Table 3, FFHQ (1024 px): three local and two global levels
+  "ffhq-1024": model({
+    depths: [2, 2, 2, 2, 2],
+    widths: [128, 256, 384, 768, 1024],
+    attention: [neighborhood, neighborhood, neighborhood, global, global],
+    dropout: [0, 0, 0, 0, 0.1],
+  }),
+
+  // Tables 4 and 6, ImageNet-256 (256 px): patch size and model size
+  "imagenet-256": imagenet256([2, 2, 16], [384, 768, 1536], 4),
+  "imagenet-256/p16-S": imagenet256([8], [1024], 16),
+  "imagenet-256/p16-M": imagenet256([12], [1280], 16),
+  "imagenet-256/p16-L": imagenet256([16], [1536], 16),
+  "imagenet-256/p8-S": imagenet256([2, 8], [512, 1024], 8),
+  "imagenet-256/p8-M": imagenet256([2, 12], [640, 1280], 8),
+  "imagenet-256/p8-L": imagenet256([2, 16], [768, 1536], 8),
+  "imagenet-256/p4-S": imagenet256([2, 2, 8], [256, 512, 1024], 4),
+  "imagenet-256/p4-M": imagenet256([2, 2, 12], [320, 640, 1280], 4),
+  "imagenet-256/p4-L": imagenet256([2, 2, 16], [384, 768, 1536], 4),
+
+  // The reference's demonstration configurations (28, 32, 256 and 256 px)
+  "kd/mnist": model({ depths: [8], widths: [256], channels: 1, numClasses: 10, dropout: [0.05] }),
+  "kd/cifar10": model({
+    depths: [2, 4],
+    widths: [256, 512],
+    attention: [global, global],
+    patch: 2,
+    numClasses: 10,
+    dropout: [0.05, 0.05],
+  }),
+  "kd/oxford-flowers": model({
+    depths: [2, 2, 4],
+    widths: [128, 256, 512],
+    dropout: [0, 0, 0.1],
+  }),
+  "kd/oxford-flowers-shifted-window": model({
+    depths: [2, 2, 4],
+    widths: [128, 256, 512],
+    attention: [window8, window8, global],
+    dropout: [0, 0, 0.1],
+  }),
+} as const satisfies Record<string, HditSpec>;

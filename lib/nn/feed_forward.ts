@@ -1,0 +1,62 @@
+import * as tf from "@tensorflow/tfjs";
+import { dropout, type DropoutSource } from "./dropout.ts";
+import { linearGEGLU, linearGELU } from "./geglu.ts";
+import type { Inits } from "./init.ts";
+import { initLinear, linear, type LinearParams } from "./linear.ts";
+import { adaRMSNorm, type AdaRMSNormParams, initAdaRMSNorm } from "./rms_norm.ts";
+
+/** GEGLU (paper, row C on) or plain GELU (rows A and B). */
+export type FeedForwardKind = "geglu" | "gelu";
+/** Weights of the two linear maps; up_proj is [2·dFf, width] for GEGLU, [dFf, width] for GELU. */
+export type UpDownParams = { up_proj: LinearParams; down_proj: LinearParams };
+/** A feed-forward block: conditioned norm and the two linear maps. */
+export type FeedForwardParams = { norm: AdaRMSNormParams } & UpDownParams;
+
+/** The two linear maps; down_proj starts at zero. */
+export function initUpDown(
+  { width, dFf, kind }: { width: number; dFf: number; kind: FeedForwardKind },
+): Inits<UpDownParams> {
+  const outFeatures = kind === "geglu" ? 2 * dFf : dFf;
+  return {
+    up_proj: initLinear({ inFeatures: width, outFeatures }),
+    down_proj: initLinear({ inFeatures: dFf, outFeatures: width, zero: true }),
+  };
+}
+
+/** A feed-forward block that adds nothing at first. */
+export function initFeedForward(
+  options: { width: number; dFf: number; condFeatures: number; kind: FeedForwardKind },
+): Inits<FeedForwardParams> {
+  const { width: features, condFeatures } = options;
+  return { norm: initAdaRMSNorm({ features, condFeatures }), ...initUpDown(options) };
+}
+
+/** W_down dropout(act(W_up x)). */
+export function upDown(
+  { up_proj, down_proj }: UpDownParams,
+  x: tf.Tensor,
+  { kind, ...drop }: {
+    kind: FeedForwardKind;
+    source?: DropoutSource | undefined;
+    site: string;
+    rate: number;
+  },
+): tf.Tensor {
+  switch (kind) {
+    case "geglu":
+      return linear(down_proj, dropout(linearGEGLU(up_proj, x), drop));
+    case "gelu": {
+      const weight = tf.mul(down_proj.weight, Math.SQRT1_2); // see linearGELU
+      return linear({ weight }, dropout(linearGELU(up_proj, x), drop));
+    }
+  }
+}
+
+/** x + W_down dropout(act(W_up AdaRMSNorm(x, cond))). */
+export function feedForward(
+  p: FeedForwardParams,
+  x: tf.Tensor,
+  { cond, ...options }: { cond: tf.Tensor } & Parameters<typeof upDown>[2],
+): tf.Tensor {
+  return tf.add(x, upDown(p, adaRMSNorm(p.norm, x, cond), options));
+}
