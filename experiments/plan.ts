@@ -4,9 +4,8 @@
  * @module
  */
 import { cost } from "../lib/models/cost.ts";
-import { growLevels } from "../lib/models/grow_levels.ts";
 import { presets } from "../lib/models/presets.ts";
-import { checkSpec, type HditSpec } from "../lib/models/spec.ts";
+import { checkSpec, growLevels, type HditSpec } from "../lib/models/spec.ts";
 import { applyDifference, type Arm, armsOn, BASE } from "./arms.ts";
 import type { Ablation } from "./config.ts";
 import type { ArmRecord, CostRecord } from "./results.ts";

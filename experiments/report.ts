@@ -8,12 +8,12 @@
 import { isAbsolute, join, relative, resolve } from "@std/path";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
-import { figureMeta } from "../lib/charts/figure.ts";
+import { type Figure, figureMeta } from "../lib/charts/figure.ts";
 import { summarise } from "./report/compare.ts";
 import { reportFigures } from "./report/figures.ts";
 import type { Picture } from "./report/contents.ts";
 import { reportPage } from "./report/page.ts";
-import { readResults, type SamplesRecord } from "./results.ts";
+import { readResults, type Results, type SamplesRecord } from "./results.ts";
 
 /** What was written. */
 export type WrittenReport = { report: string; figures: string[] };
@@ -41,6 +41,11 @@ export async function writeReport(dir: string): Promise<WrittenReport> {
   const report = join(dir, "report.html");
   await replaceFile(report, reportPage({ results, arms, figures, pictures, plotly }));
   return { report, figures: written };
+}
+
+/** The charts of a run, as in its report. */
+export function resultFigures(results: Results): Figure[] {
+  return reportFigures(results, summarise(results));
 }
 
 /** Reads a sample grid, made smaller where it is very wide; says why where it cannot. */

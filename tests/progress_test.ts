@@ -30,8 +30,11 @@ Deno.test("progress() draws one line of a terminal again and again, cut to its w
   bar.update(50, `loss\n${"0".repeat(99)}`);
   bar.end("done");
   const lines = text.split("\r\x1b[K").slice(1);
-  assert.equal(lines[0], "░".repeat(24) + " training: 0/200 images (0 %)");
-  assert.equal(lines[1], "█".repeat(6) + "░".repeat(18) + " training: 50/200 images (25 %), 50");
+  assert.equal(lines[0], "░".repeat(14) + " training: 0/200 images (0 %)");
+  assert.equal(
+    lines[1],
+    "█".repeat(4) + "░".repeat(10) + " training: 50/200 images (25 %), 50/s, 3 s le",
+  );
   assert.equal(lines[1].length, 59);
   assert.equal(lines.length, 3);
   assert.ok(text.endsWith("\n"));

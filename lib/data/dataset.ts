@@ -13,7 +13,7 @@ export type Split = {
   /** Name of picture `i`: of the emoji, or the file's path under the folder. */
   title(i: number): string;
   /** Makes the pictures ready at another size, `size` × `size` pixels; later calls are free. */
-  load(size: number, options?: { onProgress?: Progress }): Promise<void>;
+  load(size: number, options?: { onProgress?: LoadProgress }): Promise<void>;
   /** Picture `i` as [size, size, C] in [-1, 1]; RangeError where the size is not loaded. */
   image(i: number, draw: Draw): NdArray<Float32Array>;
   /** Writes the same numbers into `out` from `offset` on. */
@@ -36,4 +36,4 @@ export type Dataset = {
 export type Batch = { images: NdArray<Float32Array>; labels: Int32Array };
 
 /** Called now and then while pictures are decoded. */
-export type Progress = (progress: { done: number; total: number; what: string }) => void;
+export type LoadProgress = (progress: { done: number; total: number; what: string }) => void;

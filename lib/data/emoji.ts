@@ -11,7 +11,7 @@ import { closest } from "fastest-levenshtein";
 import sharp from "sharp";
 import { cachePath, defaultCacheFolder, readCache, sha256, writeCache } from "./cache.ts";
 import type { PixelBlock } from "./compose.ts";
-import type { Dataset, Progress, Split } from "./dataset.ts";
+import type { Dataset, LoadProgress, Split } from "./dataset.ts";
 import { emojiFamily, isSkinTone, retiredPictures } from "./emoji_families.ts";
 import { inParallel } from "./pool.ts";
 import { makeSplit, splitByFamily } from "./split.ts";
@@ -119,7 +119,7 @@ export async function openEmoji(
   { size, cacheFolder = defaultCacheFolder(), onProgress }: {
     size: number;
     cacheFolder?: string;
-    onProgress?: Progress;
+    onProgress?: LoadProgress;
   },
 ): Promise<Dataset> {
   const { categories = EMOJI_CATEGORIES, skinTones = true, mirror = false, testFraction = 0.1 } =
@@ -160,7 +160,7 @@ async function emojiPixels(
   { size, cacheFolder, onProgress }: {
     size: number;
     cacheFolder: string;
-    onProgress: Progress | undefined;
+    onProgress: LoadProgress | undefined;
   },
 ): Promise<PixelBlock> {
   const each = size * size * 4;

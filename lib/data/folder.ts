@@ -8,7 +8,7 @@ import { join, relative, resolve } from "@std/path";
 import { openImage, renderRgb } from "../io/images.ts";
 import { cachePath, defaultCacheFolder, readCache, writeCache } from "./cache.ts";
 import type { PixelBlock } from "./compose.ts";
-import type { Dataset, Progress, Split } from "./dataset.ts";
+import type { Dataset, LoadProgress, Split } from "./dataset.ts";
 import { inParallel } from "./pool.ts";
 import { makeSplit, splitByFamily } from "./split.ts";
 
@@ -85,7 +85,7 @@ async function decodeFiles(
     part: string;
     size: number;
     cacheFolder: string;
-    onProgress: Progress | undefined;
+    onProgress: LoadProgress | undefined;
   },
 ): Promise<{ entries: Entry[]; data: Uint8Array }> {
   const each = size * size * 3;
@@ -151,7 +151,7 @@ export async function openFolder(
   { size, cacheFolder = defaultCacheFolder(), onProgress }: {
     size: number;
     cacheFolder?: string;
-    onProgress?: Progress;
+    onProgress?: LoadProgress;
   },
 ): Promise<Dataset> {
   const { path, mirror = false, testFraction = 0.1 } = source;

@@ -1,4 +1,4 @@
-import type { Dataset, Progress } from "./dataset.ts";
+import type { Dataset, LoadProgress } from "./dataset.ts";
 import { type EmojiSource, openEmoji } from "./emoji.ts";
 import { type FolderSource, openFolder } from "./folder.ts";
 
@@ -24,7 +24,7 @@ export type DataSource = EmojiSource | FolderSource;
  */
 export function openDataset(
   source: DataSource,
-  options: { size: number; cacheFolder?: string; onProgress?: Progress },
+  options: { size: number; cacheFolder?: string; onProgress?: LoadProgress },
 ): Promise<Dataset> {
   switch (source.kind) {
     case "emoji":

@@ -1,7 +1,7 @@
 import ndarray from "ndarray";
 import { uniforms } from "../engine/random.ts";
 import { composePicture, drawAppearance, type PixelBlock } from "./compose.ts";
-import type { Draw, Progress, Split } from "./dataset.ts";
+import type { Draw, LoadProgress, Split } from "./dataset.ts";
 
 /**
  * Splits pictures into train and test so that a family never falls on both sides.
@@ -52,7 +52,7 @@ export function makeSplit(
     labels: readonly number[];
     titles: readonly string[];
     mirror: boolean;
-    getPixels: (size: number, onProgress?: Progress) => Promise<PixelBlock>;
+    getPixels: (size: number, onProgress?: LoadProgress) => Promise<PixelBlock>;
   },
 ): Split {
   const blocks = new Map<number, PixelBlock>();

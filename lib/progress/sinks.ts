@@ -34,6 +34,8 @@ export type ProgressSink =
   /** A notebook: one output that is updated. */
   | { kind: "notebook"; broadcast(type: string, content: Record<string, unknown>): Promise<void> };
 
+type NotebookSink = Extract<ProgressSink, { kind: "notebook" }>;
+
 /** Shows a state at a time, in milliseconds. */
 export type Draw = (state: ProgressState, time: number) => void;
 
@@ -50,10 +52,10 @@ export function inNotebook(): boolean {
 /** The place to show progress in, as found: a notebook, a terminal, else a log on standard error. */
 export function defaultSink(): ProgressSink {
   if (inNotebook()) {
-    return {
-      kind: "notebook",
-      broadcast: (type, content) => Deno.jupyter.broadcast(type, content),
-    };
+    // `async`, as the kernel gives no promise, whatever its type says (2.9.6)
+    const broadcast: NotebookSink["broadcast"] = async (type, content) =>
+      await Deno.jupyter.broadcast(type, content);
+    return { kind: "notebook", broadcast };
   }
   const encoder = new TextEncoder();
   const write = (text: string) => void Deno.stderr.writeSync(encoder.encode(text));
@@ -88,18 +90,17 @@ function drawUnguarded(sink: ProgressSink): Draw {
 }
 
 function drawToTerminal(sink: Extract<ProgressSink, { kind: "terminal" }>): Draw {
-  const barsize = 24;
-  const bar = {
-    barsize,
-    barCompleteString: "█".repeat(barsize),
-    barIncompleteString: "░".repeat(barsize),
-    barGlue: "",
-  };
   return (state) => {
-    const text = `${cliProgress.Format.BarFormat(state.fraction, bar)} ${formatState(state)}`;
-    // A line that wraps could not be drawn over
-    const columns = Math.max((sink.columns?.() ?? 80) - 1, 20);
-    const line = [...text].slice(0, columns).join("");
+    // A line that wraps could not be drawn over; terminals that do not know their width say 0
+    const width = (sink.columns?.() || 80) - 1;
+    const barsize = Math.max(Math.min(16, Math.floor(width / 4)), 0);
+    const bar = cliProgress.Format.BarFormat(state.fraction, {
+      barsize,
+      barCompleteString: "█".repeat(barsize),
+      barIncompleteString: "░".repeat(barsize),
+      barGlue: "",
+    });
+    const line = [...`${bar} ${formatState(state)}`].slice(0, width).join("");
     sink.write(`\r\x1b[K${line}${state.ended ? "\n" : ""}`);
   };
 }
@@ -119,7 +120,7 @@ function drawToLog(sink: Extract<ProgressSink, { kind: "log" }>): Draw {
   };
 }
 
-function drawToNotebook(sink: Extract<ProgressSink, { kind: "notebook" }>): Draw {
+function drawToNotebook(sink: NotebookSink): Draw {
   const display_id = crypto.randomUUID();
   let shown = false;
   let gone = false;

@@ -23,7 +23,7 @@ import {
 const VALUE = 2e-5;
 /** A gradient is a chain of some such operations. */
 const GRADIENT = 1e-4;
-const RUNS = 20;
+const RUNS = 15;
 const SEED = 20231121;
 
 type Setting = { inputs: Input[]; run: (inputs: tf.Tensor[]) => tf.Tensor | tf.Tensor[] };
@@ -686,16 +686,14 @@ const windows: fc.Arbitrary<Window> = fc.record({
   strides: fc.tuple(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 3 })),
   pad: fc.constantFrom("same" as const, "valid" as const, 1),
   rounding: fc.constantFrom("floor" as const, "ceil" as const),
-}).map(({ batch, sides, channels, filter, strides, pad, rounding }) => ({
-  image: [batch, ...sides, channels],
-  filter,
-  strides,
+}).map(({ batch, sides, channels, filter, strides, pad, rounding }) => {
+  const image: Window["image"] = [batch, ...sides, channels];
   // a number of pixels is for square windows in tfjs, and windows in the padding alone no use
-  pad: pad === 1 && !(filter[0] === filter[1] && filter[0] > 1 && strides[0] === strides[1])
-    ? "same"
-    : pad,
-  rounding: pad === 1 ? rounding : undefined,
-}));
+  const square = filter[0] === filter[1] && strides[0] === strides[1] && filter[0] > 1;
+  if (pad !== 1) return { image, filter, strides, pad, rounding: undefined };
+  if (!square) return { image, filter, strides, pad: "same", rounding: undefined };
+  return { image, filter, strides, pad, rounding };
+});
 
 function convolution(
   name: string,
@@ -847,7 +845,7 @@ const vision: Case[] = [
     name: `image.${name} of a square`,
     gradient: true, // right in `cpu` for one square without halfPixelCenters
     arbitrary: fc.record({
-      x: fc.tuple(positiveLength, positiveLength).chain(([side, channels]) =>
+      x: fc.tuple(fc.integer({ min: 2, max: 5 }), positiveLength).chain(([side, channels]) =>
         input([1, side, side, channels])
       ),
       size: fc.tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 })),

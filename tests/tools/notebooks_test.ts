@@ -183,6 +183,42 @@ Deno.test("notebooks loses no output of many short cells, and writes the same ea
   assert.equal(second.after, first.after);
 });
 
+Deno.test("progress() shows one bar in a notebook, in its last state, from a loop that blocks too", async () => {
+  const module = new URL("../../lib/progress.ts", import.meta.url).href;
+  const { imports } = JSON.parse(
+    await Deno.readTextFile(new URL("../../deno.json", import.meta.url)),
+  );
+  const names = ["cli-progress", "@types/cli-progress"];
+  const { code, text, outputs } = await run(
+    notebook([
+      `import { inNotebook, progress } from "${module}";
+{
+  using bar = progress({ total: 20, label: "training", unit: "images" });
+  for (let i = 1; i <= 20; i++) {
+    const until = performance.now() + 20;
+    while (performance.now() < until);
+    bar.update(i);
+  }
+}
+inNotebook();`,
+    ]),
+    {
+      args: ["--inplace", "--no-check"],
+      files: {
+        "deno.json": JSON.stringify({
+          imports: Object.fromEntries(names.map((name) => [name, imports[name]])),
+        }),
+      },
+    },
+  );
+  assert.equal(code, 0, text);
+  const [[bar, result]] = outputs as { data: Record<string, string[]> }[][];
+  assert.match(bar.data["text/plain"][0], /^training: 20\/20 images \(100 %\) in /);
+  assert.match(bar.data["text/html"][0], /^<progress value="1\.0000"/);
+  assert.deepEqual(result.data["text/plain"], ["true"]);
+  assert.equal(outputs[0].length, 2);
+});
+
 Deno.test("notebooks carries an output that takes several reads", async () => {
   const size = 280_000; // the kernel's library drops much larger ones on some machines
   const { code, text, outputs } = await run(notebook([`console.log("x".repeat(${size}));`]), {

@@ -78,7 +78,8 @@ export async function sampleDpmAdaptive<R extends tf.Rank>(
       info.rejected++;
     }
     const level = Math.exp(-t);
-    await callback?.({ step: info.steps++, sigma: level, sigmaHat: level, x, denoised });
+    await callback?.({ step: info.steps, sigma: level, sigmaHat: level, x, denoised });
+    info.steps++;
     denoised.dispose();
   }
   tf.dispose([previous, scales.rtol, scales.atol]);

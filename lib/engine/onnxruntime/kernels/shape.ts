@@ -188,10 +188,13 @@ export const shape: KernelTable = {
     const cut = reshape(x, util.getReshaped([...x.shape], blockShape, blocks));
     const perm = util.getPermuted(cut.shape.length, blockShape.length);
     const out = util.getReshapedPermuted([...x.shape], blockShape, blocks);
-    return slice(backend, reshape(transpose(backend, cut, perm), out), {
-      begin: util.getSliceBeginCoords(crops, blockShape.length),
-      size: util.getSliceSize(out, crops, blockShape.length),
-    });
+    const joined = reshape(transpose(backend, cut, perm), out);
+    const [begin, size] = tf.slice_util.parseSliceParams( // which fills up to the rank
+      joined as never,
+      util.getSliceBeginCoords(crops, blockShape.length),
+      util.getSliceSize(out, crops, blockShape.length),
+    );
+    return slice(backend, joined, { begin, size });
   },
   DepthToSpace: ({ inputs: { x }, attrs: { blockSize: n, dataFormat }, backend }) => {
     if (dataFormat !== "NHWC") {

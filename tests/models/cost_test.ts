@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import { cost } from "../../lib/models/cost.ts";
+import { presets } from "../../lib/models/presets.ts";
+import { growLevels } from "../../lib/models/spec.ts";
+
+/** Parameters in millions and multiply-adds in 10⁹, as printed. */
+type Row = [preset: keyof typeof presets, side: number, params: string, macs: string];
+
+Deno.test("cost() has the figures of the paper's Tables 1, 3 and 6 to the digits printed", () => {
+  const rows: Row[] = [
+    // section 1.6: Table 6, with the paper's rule carried to two more digits in section 3
+    ["imagenet-256/p16-S", 256, "116.4", "29.40"],
+    ["imagenet-256/p16-M", 256, "267.0", "67.96"],
+    ["imagenet-256/p16-L", 256, "507.2", "129.47"],
+    ["imagenet-256/p8-S", 256, "133.9", "44.44"],
+    ["imagenet-256/p8-M", 256, "294.4", "91.45"],
+    ["imagenet-256/p8-L", 256, "546.9", "163.30"],
+    ["imagenet-256/p4-S", 256, "138.7", "59.78"],
+    ["imagenet-256/p4-M", 256, "301.8", "115.33"],
+    ["imagenet-256/p4-L", 256, "557.4", "197.59"],
+    // Tables 1 and 3
+    ["imagenet-128/E", 128, "117.0", "31.37"],
+    ["imagenet-128/C", 128, "117.0", "31.37"],
+    ["imagenet-128/B1", 128, "109.3", "29.15"],
+    ["imagenet-128/B2", 128, "109.3", "29.10"],
+    ["imagenet-128/A", 128, "109.3", "32.17"],
+    ["ffhq-1024", 1024, "85.1", "206.08"],
+    // the reference's demonstrations
+    ["kd/mnist", 28, "9.2", "0.35"],
+    ["kd/cifar10", 32, "21.0", "1.97"],
+    ["kd/oxford-flowers", 256, "22.4", "11.64"],
+    ["kd/oxford-flowers-shifted-window", 256, "22.4", "11.73"],
+  ];
+  for (const [name, side, params, macs] of rows) {
+    const found = cost(presets[name], [side, side]);
+    assert.equal((found.params / 1e6).toFixed(params.split(".")[1].length), params, name);
+    assert.equal((found.macs / 1e9).toFixed(2), macs, name);
+  }
+});
+
+Deno.test("cost() of FFHQ-1024 is exact to the last digit", () => {
+  const { params, macs } = cost(presets["ffhq-1024"], [1024, 1024]);
+  assert.equal(params, 85_079_300);
+  assert.equal((macs / 1e9).toFixed(3), "206.076");
+});
+
+Deno.test("cost() grows with resolution as in Table 1 and Figure 8, a level for each doubling", () => {
+  const rows = [
+    ["imagenet-128/E", ["31.37", "64.72", "198.10", "731.6"]],
+    ["imagenet-128/A", ["32.17", "114", "1060"]],
+    ["imagenet-128/B1", ["29.15", "60", "184.74"]],
+    ["imagenet-128/B2", ["29.10", "60", "183.75"]],
+  ] as const;
+  for (const [name, expected] of rows) {
+    for (const [doublings, macs] of expected.entries()) {
+      const side = 128 * 2 ** doublings;
+      const found = cost(growLevels(presets[name], { doublings }), [side, side]);
+      const digits = macs.split(".")[1]?.length ?? 0;
+      assert.equal((found.macs / 1e9).toFixed(digits), macs, `${name} at ${side}`);
+    }
+  }
+});
+
+Deno.test("cost() of E at 1024² falls into the parts of section 3: linear maps dominate", () => {
+  const spec = growLevels(presets["imagenet-128/E"], { doublings: 3 });
+  const { byPart, macs } = cost(spec, [1024, 1024]);
+  const giga = (x: number) => (x / 1e9).toFixed(1);
+  assert.equal(giga(byPart.projections + byPart.feedForward + byPart.condition), "689.0");
+  assert.equal(giga(byPart.mergeSplit), "26.0"); // 25.97
+  assert.equal(giga(byPart.localAttention), "13.1");
+  assert.equal(giga(byPart.patch), "2.4");
+  assert.equal(giga(byPart.globalAttention), "1.1");
+  assert.ok((byPart.localAttention + byPart.globalAttention) / macs < 0.02);
+});
+
+Deno.test("cost() by part and by level adds up", () => {
+  const { macs, byPart, byLevel } = cost(presets["ffhq-1024"], [512, 1024]);
+  const parts = Object.values(byPart).reduce((a, b) => a + b, 0);
+  assert.equal(parts, macs);
+  const levels = byLevel.reduce((sum, level) => sum + level.macs, 0);
+  const mapping = 2 * 256 ** 2 + 2 * 3 * 256 * 768; // embeddings and mapping network: once an image
+  assert.equal(levels + mapping, macs);
+});
+
+Deno.test("cost() of a model that only adds its skips lacks one parameter a skip", () => {
+  const size = [128, 128] as const;
+  const lerp = cost(presets["imagenet-128/E"], size),
+    add = cost(presets["imagenet-128/E-add"], size);
+  const concat = cost(presets["imagenet-128/E-concat"], size);
+  assert.equal(lerp.params - add.params, 1);
+  assert.equal(concat.params - add.params, 2 * 384 ** 2);
+  assert.equal(concat.macs - add.macs, 32 * 32 * 2 * 384 ** 2);
+});

@@ -1,0 +1,246 @@
+import assert from "node:assert/strict";
+import { join } from "@std/path";
+import fc from "fast-check";
+import * as tf from "@tensorflow/tfjs";
+import { type DiffusionModel, hditModel } from "../../lib/diffusion/diffusion_model.ts";
+import { setEngine } from "../../lib/engine/engine.ts";
+import { treeDispose, treeEntries } from "../../lib/engine/tree.ts";
+import { presets } from "../../lib/models/presets.ts";
+import { openTraining, train, type TrainOptions } from "../../lib/training/run.ts";
+import { toyBatches, toyModel, type ToyParams } from "./toy_model.ts";
+
+const toy = (change: Partial<TrainOptions<ToyParams>> = {}): TrainOptions<ToyParams> => ({
+  model: toyModel({ numClasses: 3, dropout: 0.3 }),
+  size: [2, 3],
+  batchAt: toyBatches({ numClasses: 3 }),
+  steps: 12,
+  seed: 5,
+  classDropout: 0.4,
+  optimiser: { lr: 0.01 },
+  ...change,
+});
+
+type Numbers = Record<string, Float32Array>;
+async function numbersOf(state: unknown): Promise<Numbers> {
+  const out: Numbers = {};
+  for (const [path, leaf] of treeEntries(state)) {
+    out[path] = Float32Array.from(await leaf.data() as Float32Array);
+  }
+  return out;
+}
+
+/** Runs to the end, or stops after `stopAfter` steps as if killed when `saves` is false. */
+async function run<P>(
+  options: TrainOptions<P>,
+  { stopAfter = Infinity }: { stopAfter?: number } = {},
+) {
+  const training = await openTraining(options);
+  const losses: number[] = [];
+  for await (const report of training.steps()) {
+    losses.push(report.loss);
+    if (losses.length >= stopAfter) break;
+  }
+  const numbers = await numbersOf(training.state);
+  const { step, images, resumedFrom } = training;
+  training.dispose();
+  return { losses, numbers, step, images, resumedFrom };
+}
+
+async function inFolder(test: (dir: string) => Promise<void>): Promise<void> {
+  const dir = await Deno.makeTempDir();
+  try {
+    await test(dir);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+/** Copies the files of a run, as a kill at this moment would leave them. */
+async function freeze(from: string, to: string): Promise<void> {
+  await Deno.remove(to, { recursive: true }).catch(() => {});
+  await Deno.mkdir(to);
+  for await (const { name } of Deno.readDir(from)) {
+    await Deno.copyFile(join(from, name), join(to, name)).catch(() => {}); // removed meanwhile
+  }
+}
+
+Deno.test("openTraining() goes on bit for bit wherever it was stopped", async () => {
+  await setEngine("cpu");
+  const whole = await run(toy());
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 1, maxLength: 4 }),
+      (stops) =>
+        inFolder(async (dir) => {
+          const options = toy({ save: { dir, everySeconds: 0 } });
+          const losses: number[] = [];
+          for (const stopAfter of stops) losses.push(...(await run(options, { stopAfter })).losses);
+          const last = await run(options);
+          assert.deepEqual([...losses, ...last.losses].slice(0, 12), whole.losses);
+          assert.deepEqual(last.numbers, whole.numbers);
+          assert.deepEqual([last.step, last.images], [12, 36]);
+        }),
+    ),
+    { numRuns: 6 },
+  );
+});
+
+Deno.test("openTraining() goes on bit for bit from what a kill leaves at any moment, torn files too", async () => {
+  await setEngine("cpu");
+  const whole = await run(toy());
+  await inFolder(async (folder) => {
+    const [dir, frozen] = [join(folder, "run"), join(folder, "frozen")];
+    const training = await openTraining(toy({ save: { dir, everySeconds: 0 } }));
+    for await (const { step } of training.steps()) {
+      await freeze(dir, frozen); // while the writer is at work
+      if (step === 5) { // a torn file of a later step, and a temporary one
+        await Deno.writeFile(join(frozen, "checkpoint_00000099.safetensors"), new Uint8Array(99));
+        await Deno.writeTextFile(join(frozen, "checkpoint_00000099.json"), '{"format": "hdit');
+        await Deno.writeFile(
+          join(frozen, ".checkpoint_00000100.safetensors.01234567.tmp"),
+          new Uint8Array(3),
+        );
+      }
+      const again = await run(toy({ save: { dir: frozen } }));
+      assert.deepEqual(again.numbers, whole.numbers, `killed in step ${step}`);
+      if (step === 5 && again.resumedFrom) assert.equal(again.resumedFrom.skipped.length, 1);
+    }
+    training.dispose();
+  });
+});
+
+Deno.test("openTraining() goes on bit for bit with the real model on the default engine", async () => {
+  await setEngine("onnxruntime");
+  const spec = { ...presets.smoke, numClasses: 2 };
+  const size = [16, 16] as const;
+  const options = (dir?: string): TrainOptions<unknown> => ({
+    model: hditModel(spec) as DiffusionModel<unknown>,
+    size,
+    batchAt: toyBatches({ B: 2, size: [...size], channels: spec.inChannels, numClasses: 2 }),
+    steps: 4,
+    ...(dir ? { save: { dir, everySeconds: 1e9 } } : {}),
+  });
+  const whole = await run(options());
+  await inFolder(async (dir) => {
+    await run(options(dir), { stopAfter: 1 });
+    await run(options(dir), { stopAfter: 2 });
+    const last = await run(options(dir));
+    assert.equal(last.resumedFrom?.step, 3);
+    assert.deepEqual(last.numbers, whole.numbers);
+  });
+  assert.ok(Object.values(whole.numbers).every((v) => v.every(Number.isFinite)));
+});
+
+Deno.test("openTraining() gives two arms of one seed the same noise levels, other seeds others", async () => {
+  await setEngine("cpu");
+  const sigmas = async (change: Partial<TrainOptions<ToyParams>>) => {
+    const training = await openTraining(toy({ steps: 2, ...change }));
+    const seen: number[] = [];
+    for await (const { sigmas } of training.steps()) seen.push(...sigmas);
+    training.dispose();
+    return seen;
+  };
+  const base = await sigmas({});
+  assert.deepEqual(await sigmas({ optimiser: { lr: 0.5 } }), base);
+  assert.notDeepEqual(await sigmas({ seed: 6 }), base);
+  assert.equal(new Set(base).size, base.length);
+});
+
+Deno.test("openTraining() refuses a folder of another configuration and says what differs", () =>
+  inFolder(async (dir) => {
+    await setEngine("cpu");
+    await run(toy({ save: { dir } }), { stopAfter: 1 });
+    const other = toy({ save: { dir }, optimiser: { lr: 0.02 }, config: { data: "b" } });
+    await assert.rejects(openTraining(other), /optimiser\.lr is 0\.02, was 0\.01; more/);
+    // More steps are no other configuration
+    assert.equal((await run(toy({ save: { dir }, steps: 14 }))).step, 14);
+  }));
+
+Deno.test("openTraining() stops cleanly when aborted, saved, and yields nothing once done", () =>
+  inFolder(async (dir) => {
+    await setEngine("cpu");
+    const abort = new AbortController();
+    const training = await openTraining(toy({ save: { dir }, signal: abort.signal }));
+    for await (const { step } of training.steps()) if (step === 3) abort.abort();
+    assert.equal(training.step, 3);
+    training.dispose();
+    const rest = await run(toy({ save: { dir } }));
+    assert.deepEqual([rest.resumedFrom?.step, rest.losses.length], [3, 9]);
+    assert.equal((await run(toy({ save: { dir } }))).losses.length, 0);
+  }));
+
+Deno.test("openTraining() stops at a loss that is not finite, names the step, keeps the last good state", () =>
+  inFolder(async (dir) => {
+    await setEngine("cpu");
+    const good = toyBatches({ numClasses: 3 });
+    const batchAt = (step: number) => {
+      const batch = good(step);
+      if (step === 4) batch.images[0] = NaN;
+      return batch;
+    };
+    const training = await openTraining(toy({ batchAt, save: { dir, everySeconds: 0 } }));
+    await assert.rejects(async () => {
+      for await (const _ of training.steps());
+    }, /step 5 gave a loss of NaN/);
+    assert.equal(training.step, 4);
+    training.dispose();
+    const rest = await run(toy({ save: { dir } }));
+    assert.equal(rest.resumedFrom?.step, 4);
+    assert.deepEqual(rest.numbers, (await run(toy())).numbers);
+  }));
+
+Deno.test("openTraining() refuses batches and options that make no sense", async () => {
+  await setEngine("cpu");
+  const fails = async (change: Partial<TrainOptions<ToyParams>>, message: RegExp) => {
+    await assert.rejects(async () => {
+      for await (const _ of train(toy(change)));
+    }, message);
+  };
+  await fails({ steps: NaN }, /steps is NaN/);
+  await fails({ classDropout: 2 }, /classDropout is 2/);
+  await fails({ size: [0, 1] }, /0 by 1/);
+  await fails({ batchAt: () => ({ images: new Float32Array(7) }) }, /it has 7 numbers/);
+  await fails({ batchAt: () => ({ images: new Float32Array(12) }) }, /0 labels, 1 images/);
+  const images = new Float32Array(12);
+  await fails({ batchAt: () => ({ images, labels: [3] }), classDropout: 0 }, /one is 3/);
+});
+
+Deno.test("train() learns: the loss of a constant image falls by a factor", async () => {
+  await setEngine("cpu");
+  const images = new Float32Array(4 * 12).fill(0.5);
+  const losses: number[] = [];
+  let last;
+  for await (
+    const report of train({
+      model: toyModel(),
+      size: [2, 3],
+      batchAt: () => ({ images }),
+      steps: 300,
+      optimiser: { lr: 0.03 },
+    })
+  ) {
+    losses.push(report.loss);
+    last = report.run;
+  }
+  last!.dispose();
+  const mean = (v: number[]) => v.reduce((a, b) => a + b, 0) / v.length;
+  const [first, end] = [mean(losses.slice(0, 30)), mean(losses.slice(-30))];
+  assert.ok(end < 0.6 * first, `${first} to ${end}`);
+});
+
+Deno.test("openTraining() leaves no tensors behind and does not grow", async () => {
+  await setEngine("cpu");
+  await run(toy({ steps: 1 }));
+  const before = tf.memory().numTensors;
+  const training = await openTraining(toy());
+  const counts: number[] = [];
+  for await (const _ of training.steps()) counts.push(tf.memory().numTensors);
+  assert.equal(new Set(counts).size, 1);
+  training.dispose();
+  assert.equal(tf.memory().numTensors, before);
+  const params = toyModel().init({ seed: 0, stream: "x" });
+  const from = await openTraining(toy({ model: toyModel(), initFrom: params, steps: 1 }));
+  from.dispose();
+  treeDispose(params); // still ours
+  assert.equal(tf.memory().numTensors, before);
+});
