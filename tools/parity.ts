@@ -4,7 +4,7 @@
  * @module
  */
 import { Command, Option } from "commander";
-import { type EngineName, setEngine } from "../lib/engine/engine.ts";
+import { type EngineName, engineNames, setEngine } from "../lib/engine/engine.ts";
 import { handlers } from "../tests/parity/registry.ts";
 import { type CaseResult, type MissingCase, runParity } from "../tests/parity/run.ts";
 
@@ -17,11 +17,7 @@ const options = new Command()
   )
   .option("--allow-missing", "tolerate cases that there is no code for yet", false)
   .addOption(
-    new Option("--engine <name>", "engine to compute with").choices([
-      "onnxruntime",
-      "cpu",
-      "tensorflow",
-    ])
+    new Option("--engine <name>", "engine to compute with").choices(engineNames)
       .default("onnxruntime"),
   )
   .parse(Deno.args, { from: "user" })

@@ -1,12 +1,12 @@
 import * as tf from "@tensorflow/tfjs";
-import { compile } from "../engine/compile.ts";
+import { compile, type CompileStats } from "../engine/compile.ts";
 import type { HditParams } from "../models/hdit.ts";
 import type { HditSpec } from "../models/spec.ts";
 import { type DiffusionModel, hditModel } from "./diffusion_model.ts";
 import { guidedDenoise } from "./guidance.ts";
 import { seededNoise, seededNormals } from "./noise.ts";
 import { preconditioned } from "./preconditioning.ts";
-import type { StepInfo } from "./samplers/common.ts";
+import { combine, type StepInfo } from "./samplers/common.ts";
 import { type Sampler, sampleWith } from "./samplers/sampler.ts";
 import { karrasSchedule } from "./schedules.ts";
 
@@ -36,6 +36,8 @@ export type SampleImagesOptions = {
 /** A compiled sampler of one model, for any parameters of it. */
 export type ImageSampler<P> = {
   sample(params: P, options: SampleImagesOptions): Promise<Float32Array>;
+  /** What calls of the denoiser cost so far, without and with guidance. */
+  readonly stats: { plain: CompileStats; guided: CompileStats };
   dispose(): void;
 };
 
@@ -82,7 +84,7 @@ export function imageSampler<P>(
       const labels = run.labels && tf.tensor1d(rows.map((i) => run.labels![i]), "int32");
       const scale = tf.scalar(run.guidanceScale);
       const unit = seededNormals({ seeds, stream: "start", counter: 0, shape });
-      const start = unit.mul(tf.scalar(run.sigmas[0])) as tf.Tensor4D; // x_T = sigmaMax N(0, I)
+      const start = await combine([run.sigmas[0], unit]); // x_T = sigmaMax N(0, I)
       const x = await sampleWith(
         (x, sigma) => {
           const inputs = { params, x, sigma, ...(labels ? { labels } : {}) };
@@ -111,6 +113,7 @@ export function imageSampler<P>(
   };
   return {
     sample,
+    stats: { plain: plain.stats, guided: guided.stats },
     dispose: () => {
       plain.dispose();
       guided.dispose();

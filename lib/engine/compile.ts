@@ -5,7 +5,8 @@
  */
 import { setImmediate } from "node:timers";
 import * as tf from "@tensorflow/tfjs";
-import { OnnxRuntimeBackend } from "./onnxruntime/backend.ts";
+import { OnnxRuntimeBackend, type Traced } from "./onnxruntime/backend.ts";
+import { sameShape } from "./onnxruntime/graph.ts";
 import { treeEntries, treeMap } from "./tree.ts";
 
 /** How many input shapes a compiled function keeps ready. */
@@ -45,7 +46,7 @@ const toEventLoop = () => new Promise<void>((resolve) => setImmediate(resolve));
  * tensors that have no numbers; what it does is recorded, gradients included, compiled, and run
  * on each call with no tracing. On other engines it is called each time, under `tf.tidy`.
  *
- * The function must be pure: it must not read tensors, and the number it takes from outside
+ * The function must be pure: it must not read tensors, and the numbers it takes from outside
  * (tensors, seeds, learning rates) are baked in; what changes from call to call is an argument.
  * The inputs are not disposed; the outputs are the caller's. Between calls the event loop turns.
  *
@@ -72,7 +73,7 @@ export function compile<A, B>(fn: (args: A) => B, options: CompileOptions = {}):
     runMs: 0,
     nodes: 0,
   };
-  const plans = new Map<string, { run(args: A): B; release(): void }>();
+  let plans: Plan<B>[] = []; // the one used last comes first
 
   const call = async (args: A): Promise<B> => {
     await toEventLoop();
@@ -84,45 +85,65 @@ export function compile<A, B>(fn: (args: A) => B, options: CompileOptions = {}):
       stats.runMs += performance.now() - start;
       return out;
     }
-    const key = treeEntries(args).map(([path, t]) => `${path}:${t.dtype}[${t.shape}]`).join(";");
-    let plan = plans.get(key);
-    plans.delete(key); // and set again below, so that the map is in order of use
+    const entries = treeEntries(args);
+    let plan = plans.find((plan) => plan.fits(entries));
     if (!plan) {
-      let signature: B | undefined;
-      const traced = backend.trace(treeEntries(args).map(([, leaf]) => leaf), (leaves) => {
-        const placeholders = [...leaves];
-        signature = tf.tidy(() =>
-          fn(treeMap(args, () => placeholders.shift()!)) as tf.TensorContainer
-        ) as B;
-        return treeEntries(signature).map(([, leaf]) => leaf);
-      }, options);
+      plan = makePlan(backend, { fn, args, entries, options });
+      const { traceMs, compileMs, nodes } = plan.traced;
       stats.traces++;
-      stats.traceMs += traced.traceMs;
-      stats.compileMs += traced.compileMs;
-      stats.nodes = traced.nodes;
-      plan = {
-        run: (args) => {
-          const { outputs, runMs } = traced.run(treeEntries(args).map(([, leaf]) => leaf));
-          stats.runMs += runMs;
-          return treeMap(signature!, () => outputs.shift()!);
-        },
-        release: traced.release,
-      };
+      stats.traceMs += traceMs;
+      stats.compileMs += compileMs;
+      stats.nodes = nodes;
     }
-    plans.set(key, plan);
-    if (plans.size > PLANS) {
-      const [oldest, unused] = plans.entries().next().value!;
-      plans.delete(oldest);
-      unused.release();
+    if (plan !== plans[0]) {
+      plans = [plan, ...plans.filter((other) => other !== plan)];
+      for (const unused of plans.splice(PLANS)) unused.traced.release();
     }
-    return plan.run(args);
+    const { outputs, runMs } = plan.traced.run(entries.map(([, leaf]) => leaf));
+    stats.runMs += runMs;
+    let next = 0;
+    return treeMap(plan.result, () => outputs[next++]);
   };
 
   return Object.assign(call, {
     stats,
     dispose: () => {
-      for (const plan of plans.values()) plan.release();
-      plans.clear();
+      for (const { traced } of plans) traced.release();
+      plans = [];
     },
   });
+}
+
+type Entries = ReturnType<typeof treeEntries>;
+
+/** A compiled graph, the inputs that it is for, and the tree that its outputs belong in. */
+type Plan<B> = { fits(entries: Entries): boolean; traced: Traced; result: B };
+
+function makePlan<A, B>(
+  backend: OnnxRuntimeBackend,
+  { fn, args, entries, options }: {
+    fn: (args: A) => B;
+    args: A;
+    entries: Entries;
+    options: CompileOptions;
+  },
+): Plan<B> {
+  const wanted = entries.map(([path, { dtype, shape }]) => ({ path, dtype, shape: [...shape] }));
+  let result: B | undefined;
+  const traced = backend.trace(entries.map(([, leaf]) => leaf), (placeholders) => {
+    let next = 0;
+    const given = treeMap(args, () => placeholders[next++]);
+    result = tf.tidy(() => fn(given) as tf.TensorContainer) as B;
+    return treeEntries(result).map(([, leaf]) => leaf);
+  }, options);
+  return {
+    traced,
+    result: result!,
+    fits: (entries) =>
+      entries.length === wanted.length &&
+      wanted.every(({ path, dtype, shape }, i) =>
+        entries[i][0] === path && entries[i][1].dtype === dtype &&
+        sameShape(entries[i][1].shape, shape)
+      ),
+  };
 }

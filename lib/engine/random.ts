@@ -61,22 +61,31 @@ export function philox(
 }
 
 /** The `n` raw 32-bit words of block `counter` of a stream. */
-export function randomWords({ seed, stream }: Stream, counter: number, n: number): Uint32Array {
+export function randomWords(stream: Stream, counter: number, n: number): Uint32Array {
+  const out = new Uint32Array(n);
+  philox(out, addressOf(stream, counter, 0));
+  return out;
+}
+
+/** The key of a stream and the counter of a block; `lane` 0 is the block itself. */
+function addressOf(
+  { seed, stream }: Stream,
+  counter: number,
+  lane: number,
+): { key: [number, number]; counter: [number, number, number] } {
   checkSeed(seed);
   if (!(Number.isSafeInteger(counter) && counter >= 0)) {
     throw new RangeError(
       `Cannot draw random numbers as the counter must be a whole number >= 0: counter is ${counter}`,
     );
   }
-  const out = new Uint32Array(n);
-  philox(out, {
+  return {
     key: [
       (hash(stream, 0x811c9dc5) ^ seed) >>> 0,
       (hash(stream, 0x9747b28c) + Math.floor(seed / 2 ** 32)) >>> 0,
     ],
-    counter: [counter >>> 0, Math.floor(counter / 2 ** 32), 0],
-  });
-  return out;
+    counter: [counter >>> 0, Math.floor(counter / 2 ** 32), lane],
+  };
 }
 
 /** `n` numbers uniform on [0, 1), with 24 bits each. */
@@ -88,7 +97,8 @@ export function uniforms(stream: Stream, counter: number, n: number): Float32Arr
 }
 
 /**
- * `n` numbers from N(0, 1), by the Box-Muller transform in double precision.
+ * `n` numbers from N(0, 1), by the ziggurat with 128 layers (Marsaglia & Tsang 2000, in Doornik's
+ * form of 2005): 99 of 100 take one word, one comparison and one product.
  *
  * @example
  * ```ts
@@ -100,15 +110,67 @@ export function uniforms(stream: Stream, counter: number, n: number): Float32Arr
  * ```
  */
 export function normals(stream: Stream, counter: number, n: number): Float32Array {
-  const bits = randomWords(stream, counter, n + (n & 1));
+  const bits = randomWords(stream, counter, n);
   const out = new Float32Array(n);
-  for (let i = 0; i < n; i += 2) {
-    const radius = Math.sqrt(-2 * Math.log((bits[i] + 0.5) * 2 ** -32));
-    const angle = 2 * Math.PI * 2 ** -32 * bits[i + 1];
-    out[i] = radius * Math.cos(angle);
-    if (i + 1 < n) out[i + 1] = radius * Math.sin(angle);
+  const { edges, ratios } = ziggurat;
+  for (let i = 0; i < n; i++) {
+    const layer = bits[i] & 127;
+    const u = ((bits[i] >> 7) + 0.5) * 2 ** -24; // signed, in (-1, 1)
+    out[i] = Math.abs(u) < ratios[layer]
+      ? u * edges[layer]
+      : unlikelyNormal(bits[i], rareWords(stream, counter, i));
   }
   return out;
+}
+
+const LAYERS = 128;
+/** Where the tail begins, and the area of each layer, for 128 layers. */
+const TAIL = 3.442619855899, AREA = 9.91256303526217e-3;
+
+/** The right edges of the layers, and where below each edge every point lies under the density. */
+const ziggurat = (() => {
+  const edges = new Float64Array(LAYERS + 1), ratios = new Float64Array(LAYERS);
+  const density = (x: number) => Math.exp(-x * x / 2);
+  edges[0] = AREA / density(TAIL);
+  edges[1] = TAIL;
+  for (let i = 2; i < LAYERS; i++) {
+    edges[i] = Math.sqrt(-2 * Math.log(AREA / edges[i - 1] + density(edges[i - 1])));
+  }
+  for (let i = 0; i < LAYERS; i++) ratios[i] = edges[i + 1] / edges[i];
+  return { edges, ratios };
+})();
+
+/** The rest of the ziggurat: the wedges, the tail, and another try where a point lies outside. */
+function unlikelyNormal(word: number, uniform: () => number): number {
+  const { edges, ratios } = ziggurat;
+  for (;;) {
+    const layer = word & 127, u = ((word >> 7) + 0.5) * 2 ** -24;
+    if (Math.abs(u) < ratios[layer]) return u * edges[layer];
+    if (layer === 0) {
+      for (;;) { // Marsaglia's tail
+        const x = -Math.log(uniform()) / TAIL, y = -Math.log(uniform());
+        if (2 * y > x * x) return Math.sign(u) * (TAIL + x);
+      }
+    }
+    const x = u * edges[layer];
+    const outer = Math.exp((x * x - edges[layer] ** 2) / 2);
+    const inner = Math.exp((x * x - edges[layer + 1] ** 2) / 2);
+    if (outer + uniform() * (inner - outer) < 1) return x;
+    word = uniform() * 2 ** 32 | 0;
+  }
+}
+
+/** Uniform numbers in (0, 1) of the block's number `i`, from counters that no block uses. */
+function rareWords(stream: Stream, counter: number, i: number): () => number {
+  const options = addressOf(stream, counter, i + 1);
+  let words = new Uint32Array(0), next = 0;
+  return () => {
+    if (next === words.length) {
+      words = new Uint32Array(2 * words.length + 8); // the same ones, and more
+      philox(words, options);
+    }
+    return (words[next++] + 0.5) * 2 ** -32;
+  };
 }
 
 /** `n` whole numbers uniform on [0, below), `below` at most 2^32 (bias under below / 2^32). */

@@ -9,7 +9,7 @@ export type AxialPositions = { h: number; w: number; data: Float32Array };
 
 /**
  * Centres of the cells of an h × w grid; the longer side spans [−1, 1], the shorter as much less as it is
- * shorter (§2 of the reference notes: aspect a = w / h, y within ±1/a or x within ±a).
+ * shorter: with aspect a = w / h, y stays within ±1/a where a > 1, x within ±a where a < 1.
  *
  * `pixelAspectRatio` is the height of a pixel over its width; `alignCorners` puts the first and last cell on the
  * ends instead of half a cell within. The model uses neither.

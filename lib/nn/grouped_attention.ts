@@ -71,9 +71,7 @@ export function planGroups(
       { length: times },
       (_, time) => table(Int32Array.from(keyPlaces, (places) => places[time] ?? unseen)),
     ),
-    mask: sees.includes(0)
-      ? tf.tensor(Float32Array.from(sees, (see) => see ? 0 : MASKED), [1, groups, 1, M, K])
-      : undefined,
+    mask: sees.includes(0) ? tf.tensor(maskFrom(sees), [1, groups, 1, M, K]) : undefined,
     real: queries.includes(-1)
       ? tf.tensor(Float32Array.from(queries, (token) => token < 0 ? 0 : 1), [1, groups, 1, M, 1])
       : undefined,
@@ -130,6 +128,13 @@ export function groupedAttentionWeights(
 function pick(x: tf.Tensor, index: tf.Tensor): tf.Tensor {
   const B = x.shape[0], d = x.shape[x.rank - 1];
   return tf.gather(tf.reshape(x, [B, -1, d]), index as tf.Tensor1D, 1);
+}
+
+/** 0 where a key is seen, MASKED elsewhere. */
+function maskFrom(sees: Uint8Array): Float32Array {
+  const mask = new Float32Array(sees.length);
+  for (let i = 0; i < sees.length; i++) if (!sees[i]) mask[i] = MASKED;
+  return mask;
 }
 
 /** From members [groups, n] to the row of each place (group, head, i), −1 at empty places. */

@@ -52,7 +52,7 @@ export function lerpSkip({ fac }: { fac: tf.Tensor }, skip: tf.Tensor, up: tf.Te
       save: [difference, fac],
       adjoint: (dy, [difference, fac]) => {
         const dUp = tf.mul(dy, fac);
-        const dFac = tf.matMul(tf.reshape(dy, [1, -1]), tf.reshape(difference, [-1, 1]));
+        const dFac = tf.sum(tf.mul(dy, difference));
         return [tf.sub(dy, dUp), dUp, tf.reshape(dFac, fac.shape)];
       },
     };

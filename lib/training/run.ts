@@ -1,55 +1,17 @@
-import * as tf from "@tensorflow/tfjs";
-import { type Density, paperDensity, sigmaAt } from "../diffusion/densities.ts";
-import type { DiffusionModel } from "../diffusion/diffusion_model.ts";
 import { denoisingLoss } from "../diffusion/loss.ts";
-import { stratify } from "../diffusion/stratified.ts";
-import type { Weighting } from "../diffusion/weightings.ts";
-import { compile } from "../engine/compile.ts";
-import { normals, uniforms } from "../engine/random.ts";
+import { compile, type CompileStats } from "../engine/compile.ts";
 import { treeDispose, treeMap } from "../engine/tree.ts";
-import type { AdamWOptions } from "./adamw.ts";
 import { loadCheckpoint, restoreTree, takeSnapshot, writeSnapshot } from "./checkpoint.ts";
 import { dropoutMasks, type DropoutSites, findDropoutSites } from "./dropout_masks.ts";
-import { averagedParams, emaDecay, type EmaSchedule } from "./ema.ts";
+import { averagedParams, emaDecay } from "./ema.ts";
 import { jsonDifferences } from "./json_differences.ts";
-import { learningRate, type LrSchedule } from "./lr_schedules.ts";
+import { learningRate } from "./lr_schedules.ts";
+import { type BatchTensors, makeBatch } from "./train_batch.ts";
+import { resolveTrainOptions, type TrainOptions, type TrainSettings } from "./train_options.ts";
 import { initTrainState, makeTrainStep, stepScalars, type TrainState } from "./train_step.ts";
 
-/** One batch: images [B, H, W, C] row-major in [-1, 1], a class a sample, and augmentation if there is any. */
-export type TrainBatch = {
-  images: Float32Array;
-  labels?: ArrayLike<number>;
-  augCond?: Float32Array; // [B, 9]
-};
-
-/** What a run is; all of it but `steps`, `save` and `signal` must be the same to go on with it. */
-export type TrainOptions<P> = {
-  model: DiffusionModel<P>;
-  size: readonly [height: number, width: number];
-  /** The batch of a step; must depend on nothing but the step. */
-  batchAt: (step: number) => TrainBatch | Promise<TrainBatch>;
-  /** Optimiser steps in all, those done before included. */
-  steps: number;
-  seed?: number; // 0
-  sigmaData?: number; // 0.5
-  weighting?: Weighting; // soft-min-snr
-  density?: Density; // the paper's, for this size
-  lossScales?: number; // 1
-  optimiser?: Partial<AdamWOptions>; // the paper's
-  lrSchedule?: LrSchedule; // constant
-  ema?: EmaSchedule; // power 3/4 up to 0.9999
-  maxNorm?: number; // 1
-  classDropout?: number; // 0.1
-  /** Anything else that makes runs differ (the data set, say); plain JSON. */
-  config?: unknown;
-  /** Where checkpoints are; none are written when left out. */
-  save?: { dir: string; everySeconds?: number; keep?: number };
-  signal?: AbortSignal;
-  /** Parameters to start from instead of fresh ones; not disposed. */
-  initFrom?: P;
-  /** The clock, in milliseconds. */
-  now?: () => number;
-};
+export type { TrainBatch } from "./train_batch.ts";
+export { paperOptimiser, type TrainOptions } from "./train_options.ts";
 
 /** What is known after a step. */
 export type StepReport = {
@@ -74,6 +36,8 @@ export type TrainingRun<P> = {
     | undefined;
   /** The state now; the run disposes it when it steps. */
   readonly state: TrainState<P>;
+  /** What the compiled steps cost so far. */
+  readonly stats: CompileStats;
   /** Averaged parameters now, valid until the next step. */
   averaged(): P;
   /** Steps to the end, saving now and then and at the end, also when it is left early or aborted. */
@@ -82,23 +46,6 @@ export type TrainingRun<P> = {
   save(): Promise<void>;
   /** Frees the state and the compiled step. */
   dispose(): void;
-};
-
-/** The paper's AdamW (Table 7). */
-export const paperOptimiser: AdamWOptions = {
-  lr: 5e-4,
-  betas: [0.9, 0.95],
-  eps: 1e-8,
-  weightDecay: 1e-2,
-};
-
-type Batch = {
-  images: tf.Tensor4D;
-  noise: tf.Tensor4D;
-  sigma: tf.Tensor1D;
-  classCond?: tf.Tensor1D;
-  augCond?: tf.Tensor2D;
-  dropout?: Record<string, tf.Tensor>;
 };
 
 /**
@@ -110,14 +57,14 @@ type Batch = {
  * Throws a RangeError when the folder holds a run of another configuration.
  */
 export async function openTraining<P>(options: TrainOptions<P>): Promise<TrainingRun<P>> {
-  const settings = resolve(options), { model } = settings;
+  const settings = resolveTrainOptions(options), { model } = settings;
   const restored = await start(settings);
   let { state } = restored, step = restored.step, images = restored.images;
   const now = options.now ?? (() => performance.now());
   let saving: Promise<unknown> | undefined, savedStep = step;
   let sites: DropoutSites | undefined;
 
-  const compiled = compile(makeTrainStep<P, Batch>({
+  const compiled = compile(makeTrainStep<P, BatchTensors>({
     loss: (params, { images, noise, sigma, classCond, augCond, dropout }) =>
       denoisingLoss(
         (x, sigma, cond) =>
@@ -218,6 +165,7 @@ export async function openTraining<P>(options: TrainOptions<P>): Promise<Trainin
       return state;
     },
     resumedFrom: restored.from,
+    stats: compiled.stats,
     averaged: () => averagedParams(state.params, state.ema),
     steps: stepping,
     save: async () => {
@@ -245,48 +193,8 @@ export async function* train<P>(
   return run;
 }
 
-type Settings<P> = ReturnType<typeof resolve<P>>;
-
-function resolve<P>(options: TrainOptions<P>) {
-  const { model, size, steps, seed = 0, sigmaData = 0.5, classDropout = 0.1 } = options;
-  if (!(Number.isSafeInteger(steps) && steps >= 0)) {
-    throw new RangeError(`Cannot train as steps must be a whole number >= 0: steps is ${steps}`);
-  }
-  if (!(classDropout >= 0 && classDropout <= 1)) {
-    throw new RangeError(
-      `Cannot train as classDropout must be in [0, 1]: classDropout is ${classDropout}`,
-    );
-  }
-  model.check(size);
-  const process = {
-    seed,
-    sigmaData,
-    classDropout,
-    weighting: options.weighting ?? { kind: "soft-min-snr" } as Weighting,
-    density: options.density ?? paperDensity(size, { sigmaData }),
-    lossScales: options.lossScales ?? 1,
-    optimiser: { ...paperOptimiser, ...options.optimiser },
-    lrSchedule: options.lrSchedule ?? { kind: "constant" } as LrSchedule,
-    ema: options.ema ?? { power: 0.75, maxValue: 0.9999 },
-    maxNorm: options.maxNorm ?? 1,
-    size: [...size] as [number, number],
-  };
-  const identity: unknown = JSON.parse(
-    JSON.stringify({ model: model.config, ...process, more: options.config ?? null }),
-  );
-  const { everySeconds = 10, keep = 2 } = options.save ?? {};
-  return {
-    ...process,
-    model,
-    identity,
-    initFrom: options.initFrom,
-    save: options.save && { dir: options.save.dir, keep },
-    saveEverySeconds: everySeconds,
-  };
-}
-
 /** The state to begin with: fresh, or that of the newest good checkpoint. */
-async function start<P>({ model, seed, save, identity, initFrom }: Settings<P>) {
+async function start<P>({ model, seed, save, identity, initFrom }: TrainSettings<P>) {
   const params = initFrom === undefined
     ? model.init({ seed, stream: "init" })
     : treeMap(initFrom, (leaf) => leaf.clone());
@@ -309,47 +217,4 @@ async function start<P>({ model, seed, save, identity, initFrom }: Settings<P>) 
   } finally {
     treeDispose(fresh);
   }
-}
-
-/** The tensors of a step: images and all that is random, from streams of (seed, step). */
-function makeBatch<P>(
-  { model, seed, size: [H, W], density, classDropout }: Settings<P>,
-  { step, given }: { step: number; given: TrainBatch },
-): Batch {
-  const each = H * W * model.channels, B = given.images.length / each;
-  if (!(Number.isInteger(B) && B >= 1)) {
-    throw new RangeError(
-      `Cannot train as a batch must hold whole images of [${H}, ${W}, ${model.channels}]: it has ${given.images.length} numbers`,
-    );
-  }
-  const shape: [number, number, number, number] = [B, H, W, model.channels];
-  const stream = (name: string) => ({ seed, stream: `train/${name}` });
-  const u = stratify(uniforms(stream("sigma"), step, B));
-  const batch: Batch = {
-    images: tf.tensor4d(given.images, shape),
-    noise: tf.tensor4d(normals(stream("noise"), step, given.images.length), shape),
-    sigma: tf.tensor1d(Float32Array.from(u, (p) => sigmaAt(density, p))),
-  };
-  if (given.augCond) batch.augCond = tf.tensor2d(given.augCond, [B, given.augCond.length / B]);
-  if (model.numClasses === 0) return batch;
-  if (!(given.labels && given.labels.length === B)) {
-    throw new RangeError(
-      `Cannot train a class-conditional model as a batch must have a label an image: ${
-        given.labels?.length ?? 0
-      } labels, ${B} images`,
-    );
-  }
-  const drop = uniforms(stream("class-dropout"), step, B);
-  const classes = Int32Array.from(
-    given.labels,
-    (label, i) => drop[i] < classDropout ? model.numClasses : checkLabel(label, model.numClasses),
-  );
-  return { ...batch, classCond: tf.tensor1d(classes, "int32") };
-}
-
-function checkLabel(label: number, numClasses: number): number {
-  if (Number.isInteger(label) && label >= 0 && label < numClasses) return label;
-  throw new RangeError(
-    `Cannot train as labels must be whole numbers in [0, ${numClasses}): one is ${label}`,
-  );
 }

@@ -1,11 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import {
-  type Density,
-  densityFromConfig,
-  paperDensity,
-  sigmaAt,
-} from "../../lib/diffusion/densities.ts";
+import { type Density, paperDensity, sigmaAt } from "../../lib/diffusion/densities.ts";
+import { densityFromConfig } from "../../lib/diffusion/density_config.ts";
 import { inverseNormal } from "../../lib/diffusion/inverse_normal.ts";
 import { stratify } from "../../lib/diffusion/stratified.ts";
 

@@ -79,15 +79,13 @@ Deno.test("imageSampler() leaves no tensors behind", async () => {
   sampler.dispose();
 });
 
-Deno.test("sampleImages() runs the real model on the default engine, one forward pass a step", async () => {
+Deno.test("imageSampler() runs the real model on the default engine, traced once, one forward pass a step", async () => {
   await setEngine("onnxruntime");
   const spec = presets.smoke, model = hditModel(spec);
   const params = model.init({ seed: 1, stream: "init" });
-  const steps: number[] = [];
+  const sampler = imageSampler(model), steps: number[] = [];
   const run = (batchSize: number) =>
-    sampleImages({
-      params,
-      spec,
+    sampler.sample(params, {
       size: [16, 16],
       n: 3,
       batchSize,
@@ -99,9 +97,14 @@ Deno.test("sampleImages() runs the real model on the default engine, one forward
     });
   const whole = await run(3);
   assert.deepEqual(steps, [0, 1, 2, 3, 4]);
+  const { calls, traces } = sampler.stats.plain;
+  assert.deepEqual({ calls, traces }, { calls: 5, traces: 1 });
   assert.ok(whole.every(Number.isFinite) && whole.length === 3 * 16 * 16 * spec.inChannels);
   // The same seeds in other batches agree to the rounding of the matrix products
   (await run(2)).forEach((x, i) => assert.ok(Math.abs(x - whole[i]) < 1e-4));
+  const once = await sampleImages({ params, spec, size: [16, 16], n: 3, batchSize: 3, steps: 5 });
+  assert.deepEqual(once, whole);
+  sampler.dispose();
   treeDispose(params);
 });
 

@@ -80,8 +80,8 @@ export function input(
 }
 
 /** Shapes that broadcast to a common one. */
-export function broadcastable(count: number): fc.Arbitrary<number[][]> {
-  return shapes({ max: 4 }).chain((shape) =>
+export function broadcastable(count: number, axis = axisLength): fc.Arbitrary<number[][]> {
+  return shapes({ max: 4, axis }).chain((shape) =>
     fc.tuple(
       ...Array.from({ length: count }, () =>
         fc.tuple(

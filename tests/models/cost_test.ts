@@ -8,7 +8,7 @@ type Row = [preset: keyof typeof presets, side: number, params: string, macs: st
 
 Deno.test("cost() has the figures of the paper's Tables 1, 3 and 6 to the digits printed", () => {
   const rows: Row[] = [
-    // section 1.6: Table 6, with the paper's rule carried to two more digits in section 3
+    // Table 6, the paper's rule carried to two more digits than it prints
     ["imagenet-256/p16-S", 256, "116.4", "29.40"],
     ["imagenet-256/p16-M", 256, "267.0", "67.96"],
     ["imagenet-256/p16-L", 256, "507.2", "129.47"],
@@ -61,7 +61,7 @@ Deno.test("cost() grows with resolution as in Table 1 and Figure 8, a level for 
   }
 });
 
-Deno.test("cost() of E at 1024² falls into the parts of section 3: linear maps dominate", () => {
+Deno.test("cost() of E at 1024² is mostly that of linear maps; attention is 2 % of it", () => {
   const spec = growLevels(presets["imagenet-128/E"], { doublings: 3 });
   const { byPart, macs } = cost(spec, [1024, 1024]);
   const giga = (x: number) => (x / 1e9).toFixed(1);

@@ -4,6 +4,7 @@ import * as tf from "@tensorflow/tfjs";
 import { setEngine } from "../../lib/engine/engine.ts";
 import { treeEntries, treeMap } from "../../lib/engine/tree.ts";
 import { hdit, type HditParams, initHdit, isBuffer } from "../../lib/models/hdit.ts";
+import { type DropoutSite, dropoutSites } from "../../lib/models/dropout_sites.ts";
 import { presets } from "../../lib/models/presets.ts";
 import type { AttentionSpec, HditSpec } from "../../lib/models/spec.ts";
 import { randomDropout } from "../../lib/nn/dropout.ts";
@@ -217,4 +218,23 @@ Deno.test("hdit() leaves no tensors behind, forward or backward", () => {
   assertNoLeak(() =>
     tf.grad((x: tf.Tensor) => tf.sum(hdit(params, { ...given, x }, { spec: smoke })))(given.x)
   );
+});
+
+Deno.test("dropoutSites() lists what a forward pass asks for, in order", () => {
+  const spec: HditSpec = {
+    ...smoke,
+    levels: [
+      { ...smoke.levels[0], depth: 2, dropout: 0.1 },
+      { ...smoke.levels[0], attention: { kind: "none" }, dropout: 0 },
+      { ...smoke.levels[1], dropout: 0.3 },
+    ],
+    mapping: { ...smoke.mapping, depth: 2, dropout: 0.2 },
+  };
+  const asked: DropoutSite[] = [];
+  const source = (site: string, shape: number[], rate: number) => {
+    asked.push({ site, shape, rate });
+    return tf.ones(shape);
+  };
+  hdit(lively(spec), inputs(spec, [32, 48]), { spec, dropout: source });
+  assert.deepEqual(dropoutSites(spec, { size: [32, 48], batch: 2 }), asked);
 });

@@ -6,6 +6,7 @@ import {
   chooseTile,
   neighborhoodAttention,
   neighborhoodAttentionWeights,
+  neighborhoodGroups,
   type Tile,
   windowStart,
 } from "../../lib/nn/neighborhood_attention.ts";
@@ -104,6 +105,14 @@ Deno.test("chooseTile() leaves every tile enough real rows, and pads nothing whe
   for (const side of [32, 64, 128, 256]) {
     const { ty, tx } = chooseTile({ h: side, w: side, kernelSize: 7 });
     assert.deepEqual([ty, tx], [8, 8]);
+  }
+});
+
+Deno.test("neighborhoodGroups() has a constant number of keys and logits for each token, at any size", () => {
+  for (const side of [32, 64, 128]) {
+    const { tokens, keys, sees } = neighborhoodGroups({ h: side, w: side, kernelSize: 7 });
+    assert.equal(keys.length / tokens, 14 * 14 / 64); // tiles of 8 × 8 and a halo of 3
+    assert.equal(sees.length / tokens, 14 * 14);
   }
 });
 

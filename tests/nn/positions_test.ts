@@ -32,7 +32,7 @@ Deno.test("downscalePositions() gives the centres of the coarser grid, for any e
 });
 
 Deno.test("initAxialRoPE() has the frequencies of the reference for two heads of 64", () => {
-  const freqs = rope(64, 2).freqs.arraySync() as number[][]; // hdit notes, section 2
+  const freqs = rope(64, 2).freqs.arraySync() as number[][]; // computed with k-diffusion's formula
   const head0 = [3.1416, 4.1894, 5.5866, 7.4499, 9.9346, 13.248, 17.6665, 23.5586];
   freqs[0].forEach((f, i) => assert.ok(Math.abs(f - head0[i]) < 1e-4 * f));
   assert.ok(Math.abs(freqs[1][0] - 3.6279) < 1e-4 && Math.abs(freqs[1][7] - 27.2051) < 1e-3);

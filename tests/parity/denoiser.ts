@@ -1,6 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { dct2, frequencyWeights } from "../../lib/diffusion/dct.ts";
-import { densityFromConfig, sigmaAt, splitLognormal } from "../../lib/diffusion/densities.ts";
+import { sigmaAt, splitLognormal } from "../../lib/diffusion/densities.ts";
+import { densityFromConfig } from "../../lib/diffusion/density_config.ts";
 import { discreteSchedule, vDenoiser, vLoss } from "../../lib/diffusion/external.ts";
 import { denoisingLoss, denoisingLossWithVariance } from "../../lib/diffusion/loss.ts";
 import { preconditioned, scalings } from "../../lib/diffusion/preconditioning.ts";

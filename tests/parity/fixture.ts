@@ -35,6 +35,9 @@ export type Fixture = {
 /** Every fixture under a folder: the folder of rooms, one room, or a folder of case files. */
 export function findFixtures(dir: string): Fixture[] {
   const root = resolve(dir);
+  if (!isFolder(root)) {
+    throw new RangeError(`Cannot read fixtures as the folder must exist: folder is ${dir}`);
+  }
   const found: Fixture[] = [];
   const visit = (folder: string) => {
     const entries = [...Deno.readDirSync(folder)].sort((a, b) => a.name < b.name ? -1 : 1);
@@ -77,6 +80,14 @@ function openFixture(
 function exists(path: string): boolean {
   try {
     return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
   } catch {
     return false;
   }

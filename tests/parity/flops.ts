@@ -32,7 +32,11 @@ export const handlers: Handler[] = [{
 
 function compare(settings: Json): { error: number; note: string }[] {
   const given = settings.config;
-  const spec = typeof given === "string" ? CONFIGS[given] : specFromKDiffusion(given);
+  const known = typeof given === "string" ? CONFIGS[given] : specFromKDiffusion(given);
+  const classes = settings.num_classes_arg; // the null class included, 0 for none
+  const spec = known && classes !== undefined
+    ? { ...known, numClasses: Math.max(classes - 1, 0) }
+    : known;
   if (!spec) return [{ error: NaN, note: `unknown configuration ${given}` }];
   const size = settings.size ?? settings.input_size;
   const { params, macs, byPart } = cost(

@@ -169,7 +169,7 @@ export const handlers: Handler[] = [
     (tensors, { kernel_size: kernelSize, softmax_scale }) =>
       withGradients(tensors, ["q", "k", "v"], ({ q, k, v }) => {
         const [, h, w, heads] = q.shape as number[];
-      const attention = neighborhoodAttention({ h, w, heads, kernelSize });
+        const attention = neighborhoodAttention({ h, w, heads, kernelSize });
         return attentionOnGrid(attention, { q: tf.mul(q, softmax_scale), k, v });
       }),
   ),

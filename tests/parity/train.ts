@@ -1,5 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
-import { densityFromConfig, sigmaAt } from "../../lib/diffusion/densities.ts";
+import { sigmaAt } from "../../lib/diffusion/densities.ts";
+import { densityFromConfig } from "../../lib/diffusion/density_config.ts";
 import { hditModel } from "../../lib/diffusion/diffusion_model.ts";
 import { guidedDenoise } from "../../lib/diffusion/guidance.ts";
 import { denoisingLoss } from "../../lib/diffusion/loss.ts";

@@ -103,7 +103,10 @@ Deno.test("openTraining() goes on bit for bit from what a kill leaves at any mom
       }
       const again = await run(toy({ save: { dir: frozen } }));
       assert.deepEqual(again.numbers, whole.numbers, `killed in step ${step}`);
-      if (step === 5 && again.resumedFrom) assert.equal(again.resumedFrom.skipped.length, 1);
+      if (step === 5) { // other files may be half-written as well
+        const skipped = again.resumedFrom!.skipped.map(({ path }) => path);
+        assert.ok(skipped.some((path) => path.includes("checkpoint_00000099")), `${skipped}`);
+      }
     }
     training.dispose();
   });

@@ -82,7 +82,9 @@ async function fetchRest(
     if (!response.ok || !response.body) {
       await response.body?.cancel();
       throw new Deno.errors.Http(
-        `Cannot download ${nameIn(url)} as the server answered ${response.status} ${response.statusText}`,
+        `Cannot download ${
+          nameIn(url)
+        } as the server answered ${response.status} ${response.statusText}`,
       );
     }
     const resumed = response.status === 206 &&

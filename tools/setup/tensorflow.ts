@@ -7,7 +7,7 @@
  */
 import { dirname, fromFileUrl, join } from "@std/path";
 import type { ProgressSink } from "../../lib/progress.ts";
-import { bindingKey, type Compiler, compileBinding, findCompiler } from "./binding.ts";
+import { bindingKey, compileBinding, type Compiler, findCompiler } from "./binding.ts";
 import { fetchWheels, megabytes, missingWheels, type Source } from "./fetch.ts";
 import { isWhole, readManifest, recordFile, writeManifest } from "./manifest.ts";
 import { readPipSettings } from "./package_index.ts";
@@ -86,11 +86,11 @@ export async function setUpTensorflow(options: SetupOptions): Promise<SetupResul
     using lock = await Deno.open(join(folder, "lock"), { write: true, create: true });
     await lock.lock(true); // two set-ups at once: the second finds the work done
     const manifest = await readManifest(folder);
-    const missing = await missingWheels(wheels, { folder, manifest, thorough: false });
-    if (missing.length > 0) {
+    const stillMissing = await missingWheels(missing, { folder, manifest, thorough: true });
+    if (stillMissing.length > 0) {
       const source = options.source ?? await findSource();
       const sink = options.sink ? { sink: options.sink } : {};
-      await fetchWheels(missing, { folder, manifest, source, ...sink });
+      await fetchWheels(stillMissing, { folder, manifest, source, ...sink });
     }
     const headers = options.headers ?? join(await packageFolder("node-api-headers"), "include");
     const sources = { package: target, headers, folder };

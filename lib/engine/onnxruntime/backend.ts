@@ -137,7 +137,7 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
     const lowered = lower(graph, () => false);
     const session = this.#sessions.get(
       structureKey(graph),
-      () => new Session(lowered, { arena: false }),
+      () => new Session(lowered, { arena: false, spin: false }),
     );
     const results = session.run(makeFeeds(lowered.feeds));
     for (const { name, storage } of lowered.fetches) {
@@ -170,7 +170,13 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
     const tensors = placeholders.map((storage) =>
       this.#publish({ storage, shape: storage.shape, dtype: storage.dtype })
     );
-    const results = fn(tensors);
+    let results: tf.Tensor[];
+    try {
+      results = fn(tensors);
+    } catch (error) {
+      tf.dispose(tensors);
+      throw error;
+    }
     const outputs = results.map((tensor) => this.operand(tensor));
     for (const tensor of new Set([...tensors, ...results])) {
       if (tensor.id > marker.id) tensor.dispose(); // others belong to whoever made them

@@ -83,6 +83,10 @@ export function subgraph(outputs: readonly Storage[]): Subgraph {
   return { nodes: [...nodes].sort((a, b) => a.id - b.id), leaves: [...leaves], outputs };
 }
 
+function constantKey({ type, dims, values }: Constant): string {
+  return `${type}[${dims}]${values.map((value) => Object.is(value, -0) ? "-0" : value)}`;
+}
+
 /** A text that two subgraphs share when one's compiled form serves the other. */
 export function structureKey({ nodes, leaves, outputs }: Subgraph): string {
   const name = new Map<Storage, string>();
@@ -94,7 +98,7 @@ export function structureKey({ nodes, leaves, outputs }: Subgraph): string {
   nodes.forEach((node, i) => {
     const inputs = node.inputs.map((input) => {
       if (!input) return "-";
-      if (isConstant(input)) return `${input.type}[${input.dims}]${input.values}`;
+      if (isConstant(input)) return constantKey(input);
       return `${name.get(input.storage)}[${input.shape}]`;
     });
     parts.push(`${node.op}${JSON.stringify(node.attributes)}(${inputs})`);
@@ -150,7 +154,7 @@ export function lower(
     return name;
   };
   const constant = ({ type, dims, values }: Constant): string =>
-    once(`${type}[${dims}]${values}`, (name) => {
+    once(constantKey({ type, dims, values }), (name) => {
       const bytes = new Uint8Array(constantArray(type, values).buffer as ArrayBuffer);
       model.initializers.push({ name, type, dims, bytes });
     });

@@ -9,7 +9,7 @@
 import { createRequire } from "node:module";
 import util from "node:util";
 import * as tf from "@tensorflow/tfjs";
-import { addMissingKernels } from "./kernels.ts";
+import { mendKernels } from "./kernels.ts";
 import { useLeanGradients } from "./lean_gradients.ts";
 import { withoutStderr } from "./without_stderr.ts";
 
@@ -94,7 +94,7 @@ export async function registerTensorflow(): Promise<void> {
       { cause: error },
     );
   }
-  addMissingKernels();
+  mendKernels();
   useLeanGradients((engine) => engine === "tensorflow");
   if (before) await tf.setBackend(before); // the package sets itself; choosing is up to the caller
 }

@@ -1,0 +1,90 @@
+import { type Density, paperDensity } from "../diffusion/densities.ts";
+import type { DiffusionModel } from "../diffusion/diffusion_model.ts";
+import type { Weighting } from "../diffusion/weightings.ts";
+import type { AdamWOptions } from "./adamw.ts";
+import type { EmaSchedule } from "./ema.ts";
+import type { LrSchedule } from "./lr_schedules.ts";
+import type { TrainBatch } from "./train_batch.ts";
+
+/** What a run is; all of it but `steps`, `save` and `signal` must be the same to go on with it. */
+export type TrainOptions<P> = {
+  model: DiffusionModel<P>;
+  size: readonly [height: number, width: number];
+  /** The batch of a step; must depend on nothing but the step. */
+  batchAt: (step: number) => TrainBatch | Promise<TrainBatch>;
+  /** Optimiser steps in all, those done before included. */
+  steps: number;
+  seed?: number; // 0
+  sigmaData?: number; // 0.5
+  weighting?: Weighting; // soft-min-snr
+  density?: Density; // the paper's, for this size
+  lossScales?: number; // 1
+  optimiser?: Partial<AdamWOptions>; // the paper's
+  lrSchedule?: LrSchedule; // constant
+  ema?: EmaSchedule; // power 3/4 up to 0.9999
+  maxNorm?: number; // 1
+  classDropout?: number; // 0.1
+  /** Anything else that makes runs differ (the data set, say); plain JSON. */
+  config?: unknown;
+  /** Where checkpoints are; none are written when left out. */
+  save?: { dir: string; everySeconds?: number; keep?: number };
+  signal?: AbortSignal;
+  /** Parameters to start from instead of fresh ones; not disposed. */
+  initFrom?: P;
+  /** The clock, in milliseconds. */
+  now?: () => number;
+};
+
+/** The paper's AdamW (Table 7). */
+export const paperOptimiser: AdamWOptions = {
+  lr: 5e-4,
+  betas: [0.9, 0.95],
+  eps: 1e-8,
+  weightDecay: 1e-2,
+};
+
+/** The options of a run with every default filled in. */
+export type TrainSettings<P> = ReturnType<typeof resolveTrainOptions<P>>;
+
+/**
+ * Fills in the defaults and checks the options; `identity` is what a run must share to go on.
+ *
+ * Throws a RangeError when something is out of range or the model cannot take the size.
+ */
+export function resolveTrainOptions<P>(options: TrainOptions<P>) {
+  const { model, size, steps, seed = 0, sigmaData = 0.5, classDropout = 0.1 } = options;
+  if (!(Number.isSafeInteger(steps) && steps >= 0)) {
+    throw new RangeError(`Cannot train as steps must be a whole number >= 0: steps is ${steps}`);
+  }
+  if (!(classDropout >= 0 && classDropout <= 1)) {
+    throw new RangeError(
+      `Cannot train as classDropout must be in [0, 1]: classDropout is ${classDropout}`,
+    );
+  }
+  model.check(size);
+  const process = {
+    seed,
+    sigmaData,
+    classDropout,
+    weighting: options.weighting ?? { kind: "soft-min-snr" } as Weighting,
+    density: options.density ?? paperDensity(size, { sigmaData }),
+    lossScales: options.lossScales ?? 1,
+    optimiser: { ...paperOptimiser, ...options.optimiser },
+    lrSchedule: options.lrSchedule ?? { kind: "constant" } as LrSchedule,
+    ema: options.ema ?? { power: 0.75, maxValue: 0.9999 },
+    maxNorm: options.maxNorm ?? 1,
+    size: [...size] as [number, number],
+  };
+  const identity: unknown = JSON.parse(
+    JSON.stringify({ model: model.config, ...process, more: options.config ?? null }),
+  );
+  const { everySeconds = 10, keep = 2 } = options.save ?? {};
+  return {
+    ...process,
+    model,
+    identity,
+    initFrom: options.initFrom,
+    save: options.save && { dir: options.save.dir, keep },
+    saveEverySeconds: everySeconds,
+  };
+}
