@@ -15,7 +15,8 @@ import {
 import { type Progress, progress } from "../lib/progress.ts";
 import { formatTable } from "../lib/table.ts";
 import { type AblationEvent, type AblationPlan, planAblation, runAblation } from "./ablation.ts";
-import { type AblationOptions, axisNames, presetNames } from "./config.ts";
+import { axisNames } from "./arms.ts";
+import { type AblationOptions, presetNames } from "./config.ts";
 
 const program = command("ablate", "Train and compare the paper's ablation arms on real images")
   .option(
@@ -26,7 +27,7 @@ const program = command("ablate", "Train and compare the paper's ablation arms o
   )
   .option(
     "--axes <list>",
-    `what to compare: ${axisNames.join(",")} (default: all)`,
+    `what to compare: ${axisNames.join(",")} (default: the preset's)`,
     listOption(choiceOption(axisNames)),
   )
   .option(

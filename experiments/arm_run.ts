@@ -60,7 +60,7 @@ export type ArmProgress = {
 /** The options of `openTraining` for an arm. */
 export function trainingOptions(
   { ablation, dataset, images }: Pick<RunContext, "ablation" | "dataset" | "images">,
-  { spec, seed }: { spec: PlannedArm["spec"]; seed: number },
+  { arm: { spec, difference }, seed }: { arm: PlannedArm; seed: number },
 ): TrainOptions<HditParams> {
   const { size, batchSize, training, data } = ablation;
   return {
@@ -73,6 +73,7 @@ export function trainingOptions(
     steps: Math.ceil(images / batchSize),
     seed,
     sigmaData: training.sigmaData,
+    weighting: difference.weighting ?? { kind: "soft-min-snr" },
     optimiser: {
       lr: training.learningRate,
       betas: training.betas,
@@ -97,7 +98,7 @@ export async function runArm(
 ): Promise<void> {
   const { dir, ablation, signal } = context;
   const run = await openTraining({
-    ...trainingOptions(context, { spec: arm.spec, seed }),
+    ...trainingOptions(context, { arm, seed }),
     save: { dir: join(dir, "checkpoints", `${arm.name}-seed${seed}`), everySeconds: 5, keep: 1 },
     ...(signal && { signal }),
   });

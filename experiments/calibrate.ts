@@ -39,7 +39,7 @@ export async function timeArms(
     const seconds: number[] = [];
     const images = 4 * ablation.batchSize;
     const run = await openTraining(
-      trainingOptions({ ablation, dataset, images }, { spec: arm.spec, seed: 0 }),
+      trainingOptions({ ablation, dataset, images }, { arm, seed: 0 }),
     );
     try {
       for await (const report of run.steps()) seconds.push(report.seconds);

@@ -7,10 +7,10 @@ import { z } from "zod";
 import { parseConfig } from "../lib/config.ts";
 import type { Sampler } from "../lib/diffusion/samplers/sampler.ts";
 import type { HditSpec } from "../lib/models/spec.ts";
+import { type Arm, type Axis, axisNames, oneAtATime, paperRows } from "./arms.ts";
 import type { DataSource } from "../lib/data/open_dataset.ts";
 import { presets as models } from "../lib/models/presets.ts";
 
-export const axisNames = ["position", "skip", "attention", "resolution"] as const;
 export const presetNames = ["smoke", "emoji", "emoji-all", "imagenet-128"] as const;
 export type PresetName = (typeof presetNames)[number];
 
@@ -19,8 +19,8 @@ const whole = z.number().int();
 /** What a user says; everything else comes from the preset. */
 export const ablationOptionsSchema = z.strictObject({
   preset: z.enum(presetNames).default("emoji"),
-  /** Which axes to compare; `resolution` evaluates the position arms at larger sizes. */
-  axes: z.array(z.enum(axisNames)).min(1).default([...axisNames]),
+  /** Which axes to compare; the preset's own unless given. */
+  axes: z.array(z.enum(axisNames)).min(1).optional(),
   /** One training of every arm for each seed. */
   seeds: z.array(whole.min(0)).min(1).default([0]),
   /** How long the whole run may take; turned into a number of images by measuring a few steps. */
@@ -39,7 +39,7 @@ export type AblationOptions = z.input<typeof ablationOptionsSchema>;
 /** Everything that decides the numbers of a run; saved as config.json. */
 export type Ablation = {
   preset: PresetName;
-  axes: (typeof axisNames)[number][];
+  axes: Axis[];
   seeds: number[];
   size: number;
   batchSize: number;
@@ -71,9 +71,17 @@ export type Ablation = {
   };
 };
 
-type Preset = Omit<Ablation, "preset" | "axes" | "seeds"> & {
+type Preset = Omit<Ablation, "preset" | "seeds"> & {
   budget: { minutes: number } | { images: number };
 };
+
+/** The paper's three ablations, and what they mean for larger images. */
+const standardAxes: Axis[] = ["position", "skip", "attention", "resolution"];
+
+/** The arms that a preset can compare. */
+export function armsOf(preset: PresetName): readonly Arm[] {
+  return preset === "imagenet-128" ? paperRows : oneAtATime;
+}
 
 /** Paper, appendix Table 7, but for the learning rate and EMA, which short runs need faster. */
 const shortTraining: Ablation["training"] = {
@@ -110,6 +118,7 @@ const smileys: DataSource = {
 const presets: Record<PresetName, () => Preset> = {
   smoke: () => ({
     budget: { images: 64 },
+    axes: standardAxes,
     size: 32,
     batchSize: 8,
     data: smileys,
@@ -128,6 +137,7 @@ const presets: Record<PresetName, () => Preset> = {
   }),
   emoji: () => ({
     budget: { minutes: 15 },
+    axes: standardAxes,
     size: 64,
     batchSize: 8,
     data: smileys,
@@ -137,6 +147,7 @@ const presets: Record<PresetName, () => Preset> = {
   }),
   "emoji-all": () => ({
     budget: { minutes: 480 },
+    axes: standardAxes,
     size: 64,
     batchSize: 32,
     data: { kind: "emoji", skinTones: false },
@@ -144,9 +155,10 @@ const presets: Record<PresetName, () => Preset> = {
     training: { ...shortTraining, learningRate: 5e-4, emaMax: 0.9995 },
     evaluation: { ...evaluation, heldOut: 256, distanceSamples: 1024 },
   }),
-  // paper, Table 1 row D with soft-min-snr (row E) as the base; appendix Table 7
+  // paper, Tables 1, 2 and 5, all rows as differences from E; appendix Table 7
   "imagenet-128": () => ({
     budget: { images: 400_000 * 256 },
+    axes: axisNames.filter((axis) => axis !== "resolution"),
     size: 128,
     batchSize: 256,
     data: { kind: "folder", path: "" },
@@ -193,7 +205,7 @@ export function resolveOptions(options: AblationOptions): ResolvedOptions {
   const ablation: Ablation = {
     ...preset,
     preset: given.preset,
-    axes: axisNames.filter((axis) => given.axes.includes(axis)),
+    axes: checkAxes(given.preset, given.axes ?? preset.axes),
     seeds: [...new Set(given.seeds)],
     size: given.size ?? preset.size,
     batchSize: given.batchSize ?? preset.batchSize,
@@ -211,4 +223,19 @@ export function resolveOptions(options: AblationOptions): ResolvedOptions {
       ? { minutes: given.minutes }
       : budget,
   };
+}
+
+/** Axes in the order of the table, each with at least one arm in the preset. */
+function checkAxes(preset: PresetName, axes: readonly Axis[]): Axis[] {
+  const known = new Set(armsOf(preset).map(({ axis }): Axis => axis));
+  if (known.has("position")) known.add("resolution");
+  for (const axis of axes) {
+    if (known.has(axis)) continue;
+    throw new RangeError(
+      `Cannot compare the axis ${axis} as the preset ${preset} has no arm on it: its axes are ${
+        [...known].join(", ")
+      }`,
+    );
+  }
+  return axisNames.filter((axis) => axes.includes(axis));
 }

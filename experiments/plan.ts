@@ -7,7 +7,7 @@ import { cost } from "../lib/models/cost.ts";
 import { presets } from "../lib/models/presets.ts";
 import { checkSpec, growLevels, type HditSpec } from "../lib/models/spec.ts";
 import { applyDifference, type Arm, armsOn, BASE } from "./arms.ts";
-import type { Ablation } from "./config.ts";
+import { type Ablation, armsOf } from "./config.ts";
 import type { ArmRecord, CostRecord } from "./results.ts";
 
 /** An arm ready to be trained. */
@@ -43,7 +43,7 @@ export function planArms(ablation: Ablation, { numClasses }: { numClasses: numbe
     difference: {} as Arm["difference"],
     resolution: true,
   };
-  const others = armsOn(axes).map(({ name, title, axis, difference }) => ({
+  const others = armsOn(armsOf(ablation.preset), axes).map(({ name, title, axis, difference }) => ({
     name,
     title,
     difference,

@@ -5,8 +5,16 @@
  * @module
  */
 import type { Attention } from "./attention.ts";
+import type { AttentionKind } from "./attention_kind.ts";
 import { groupedAttention, type Groups, planGroups } from "./grouped_attention.ts";
 
+/** Tokens see their window; every other layer moves the windows by half a side. */
+export type ShiftedWindowAttentionSpec = {
+  kind: "shifted-window";
+  dHead: number;
+  /** Divides both sides of the grid. */
+  windowSize: number;
+};
 /** A grid and the side of its windows. */
 export type Windows = { h: number; w: number; windowSize: number };
 
@@ -28,6 +36,18 @@ export function shiftedWindowAttention(
   const plans = by.map((shift) => planGroups(shiftedWindowGroups({ ...grid, shift }), { heads }));
   return { attend: (q, k, v, layer) => groupedAttention(plans[layer % 2], { q, k, v }) };
 }
+
+/**
+ * n windowSize² pairs, masked ones included, as in the paper; windows that hold both ends of the grid do not mix
+ * them; a shifted layer joins each window to a half of its neighbours.
+ */
+export const shiftedWindowKind: AttentionKind<ShiftedWindowAttentionSpec> = {
+  kind: "shifted-window",
+  local: true,
+  check: ({ windowSize }, { h, w }) => checkShiftedWindow({ h, w, windowSize }),
+  pairs: ({ windowSize }, { h, w }) => h * w * windowSize ** 2,
+  attention: ({ windowSize }, at) => shiftedWindowAttention({ ...at, windowSize }),
+};
 
 /**
  * The windows of a grid moved cyclically by `shift` rows down and columns right, as groups. The first row and column of

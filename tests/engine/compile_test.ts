@@ -2,9 +2,9 @@ import * as tf from "@tensorflow/tfjs";
 import assert from "node:assert/strict";
 import { compile, type Compiled } from "../../lib/engine/compile.ts";
 import { setEngine } from "../../lib/engine/engine.ts";
-import { OnnxRuntimeBackend } from "../../lib/engine/onnxruntime/backend.ts";
+import type { OnnxRuntimeBackend } from "../../lib/engine/onnxruntime/backend.ts";
 import { normals } from "../../lib/engine/random.ts";
-import { treeDispose, treeMap } from "../../lib/engine/tree.ts";
+import { treeDispose } from "../../lib/engine/tree.ts";
 
 /** One function run eagerly and compiled: the same operations, perhaps fused by ONNX Runtime. */
 const SAME = 1e-5;

@@ -128,10 +128,11 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
     if (this.#pending.size === 0) return;
     const pending = [...this.#pending];
     this.#pending.clear(); // even if they fail: the next graph must not fail with them
-    this.#compute(pending);
+    this.compute(pending);
   }
 
-  #compute(storages: readonly Storage[]): void {
+  /** Computes recorded storages that depend on nothing but numbers that are known. */
+  compute(storages: readonly Storage[]): void {
     const graph = subgraph(storages);
     for (const leaf of graph.leaves) this.#requireData(leaf);
     const lowered = lower(graph, () => false);
@@ -157,30 +158,10 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
     { profile }: { profile?: string } = {},
   ): Traced {
     const start = performance.now();
-    this.flush(); // what was recorded before must have numbers to be baked in
-    const placeholders = inputs.map(({ shape, dtype }): Storage => ({
-      shape,
-      dtype: dtype as DType,
-      data: undefined,
-      node: undefined,
-      handles: 0,
-    }));
-    const marker = tf.scalar(0); // tensors made from here on have larger ids
-    marker.dispose();
-    const tensors = placeholders.map((storage) =>
-      this.#publish({ storage, shape: storage.shape, dtype: storage.dtype })
+    const { placeholders, outputs } = this.recordCall(
+      inputs.map(({ shape, dtype }) => ({ shape, dtype: dtype as DType })),
+      fn,
     );
-    let results: tf.Tensor[];
-    try {
-      results = fn(tensors);
-    } catch (error) {
-      tf.dispose(tensors);
-      throw error;
-    }
-    const outputs = results.map((tensor) => this.operand(tensor));
-    for (const tensor of new Set([...tensors, ...results])) {
-      if (tensor.id > marker.id) tensor.dispose(); // others belong to whoever made them
-    }
     const computed = [...new Set(outputs.map(({ storage }) => storage))].filter(({ node }) => node);
     const graph = subgraph(computed);
     const position = new Map(placeholders.map((storage, i) => [storage, i]));
@@ -227,6 +208,41 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
     };
   }
 
+  /**
+   * Calls `fn` with tensors that have no numbers: what it records starts from the placeholders and
+   * from tensors that `fn` takes from elsewhere, which have numbers. Its outputs are disposed here.
+   */
+  recordCall(
+    inputs: readonly { shape: Shape; dtype: DType }[],
+    fn: (placeholders: tf.Tensor[]) => tf.Tensor[],
+  ): { placeholders: Storage[]; outputs: Operand[] } {
+    this.flush(); // what was recorded before must have numbers to be baked in
+    const placeholders = inputs.map(({ shape, dtype }): Storage => ({
+      shape,
+      dtype,
+      data: undefined,
+      node: undefined,
+      handles: 0,
+    }));
+    const marker = tf.scalar(0); // tensors made from here on have larger ids
+    marker.dispose();
+    const tensors = placeholders.map((storage) =>
+      this.#publish({ storage, shape: storage.shape, dtype: storage.dtype })
+    );
+    let results: tf.Tensor[];
+    try {
+      results = fn(tensors);
+    } catch (error) {
+      tf.dispose(tensors);
+      throw error;
+    }
+    const outputs = results.map((tensor) => this.operand(tensor));
+    for (const tensor of new Set([...tensors, ...results])) {
+      if (tensor.id > marker.id) tensor.dispose(); // others belong to whoever made them
+    }
+    return { placeholders, outputs };
+  }
+
   #publish(operand: Operand): tf.Tensor {
     return tf.engine().makeTensorFromTensorInfo(this.tensor(operand));
   }
@@ -248,7 +264,7 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
         this.flush();
       } catch { // perhaps for another tensor's sake
       }
-      if (storage.node) this.#compute([storage]);
+      if (storage.node) this.compute([storage]);
     }
     return this.#requireData(storage);
   }

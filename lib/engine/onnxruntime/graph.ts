@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type Attribute, type ElementType, type ModelProto, type NodeProto } from "./proto.ts";
+import type { Attribute, ElementType, ModelProto, NodeProto } from "./proto.ts";
 
 export type Shape = readonly number[];
 /** The element types of tfjs that this engine computes with. */

@@ -6,7 +6,14 @@
  */
 
 /** The element types that tfjs tensors and shape constants need, with ONNX's numbers for them. */
-export const elementType = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9, float64: 11 } as const;
+export const elementType = {
+  float32: 1,
+  uint8: 2,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float64: 11,
+} as const;
 export type ElementType = keyof typeof elementType;
 
 /** A node's attribute: a whole number, a list of them, a float or a string. */
@@ -29,14 +36,16 @@ export type NodeProto = {
   attributes: Readonly<Record<string, Attribute>>;
 };
 
-/** A graph input or output. */
-export type ValueInfo = { name: string; type: ElementType; dims: readonly number[] };
+/** A graph input or output; a dimension that is not fixed has a name. */
+export type ValueInfo = { name: string; type: ElementType; dims: readonly (number | string)[] };
 
 export type ModelProto = {
   nodes: readonly NodeProto[];
   initializers: readonly Initializer[];
   inputs: readonly ValueInfo[];
   outputs: readonly ValueInfo[];
+  /** Free text that the file carries along, by key. */
+  metadata?: Readonly<Record<string, string>>;
 };
 
 /** The operator set that the kernels are written against. */
@@ -126,22 +135,28 @@ function writeAttribute(w: Writer, name: string, value: Attribute): void {
   }
 }
 
-/** ValueInfoProto: name 1, type 2 { tensor_type 1 { elem_type 1, shape 2 { dim 1 { dim_value 1 } } } }. */
+/** ValueInfoProto: name 1, type 2 { tensor_type 1 { elem_type 1, shape 2 { dim 1 { dim_value 1, dim_param 2 } } } }. */
 function writeValueInfo(w: Writer, { name, type, dims }: ValueInfo): void {
   w.text(1, name);
   w.message(2, (w) =>
     w.message(1, (w) => {
       w.int(1, elementType[type]);
       w.message(2, (w) => {
-        for (const dim of dims) w.message(1, (w) => w.int(1, dim));
+        for (const dim of dims) {
+          w.message(1, (w) => typeof dim === "number" ? w.int(1, dim) : w.text(2, dim));
+        }
       });
     }));
 }
 
-/** The bytes of a ModelProto: ir_version 1, graph 7 { node 1, name 2, initializer 5, input 11, output 12 }, opset_import 8. */
+/**
+ * The bytes of a ModelProto: ir_version 1, producer_name 2, graph 7 { node 1, name 2, initializer 5,
+ * input 11, output 12 }, opset_import 8, metadata_props 14.
+ */
 export function encodeModel(model: ModelProto): Uint8Array {
   const w = new Writer();
   w.int(1, IR_VERSION);
+  w.text(2, "hdit");
   w.message(7, (w) => {
     for (const node of model.nodes) {
       w.message(1, (w) => { // NodeProto: input 1, output 2, op_type 4, attribute 5, domain 7
@@ -170,9 +185,17 @@ export function encodeModel(model: ModelProto): Uint8Array {
     w.text(1, "");
     w.int(2, OPSET);
   });
-  w.message(8, (w) => {
-    w.text(1, MICROSOFT);
-    w.int(2, 1);
-  });
+  if (model.nodes.some(({ domain }) => domain === MICROSOFT)) {
+    w.message(8, (w) => {
+      w.text(1, MICROSOFT);
+      w.int(2, 1);
+    });
+  }
+  for (const [key, value] of Object.entries(model.metadata ?? {})) {
+    w.message(14, (w) => { // StringStringEntryProto: key 1, value 2
+      w.text(1, key);
+      w.text(2, value);
+    });
+  }
   return w.finish().slice();
 }

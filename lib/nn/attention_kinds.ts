@@ -1,0 +1,21 @@
+/**
+ * The kinds of attention: each line adds one to every model. n is the number of tokens, h × w the grid, k a kernel's
+ * side; a layer of width C costs 2 · C multiply-adds for every pair of a query and a key.
+ *
+ * | kind | pairs in a layer | at the border | what a token sees after L layers |
+ * |---|---|---|---|
+ * | `global` | n² | — | everything, after one |
+ * | `neighborhood` | n k² | the window moves inwards: k² keys everywhere | the k × k window grows by (k − 1) · dilation a layer; dilated, only its residue class |
+ * | `sliding-window` | n k², less what lies outside | the window is cut off: fewer keys | as above, undilated |
+ * | `shifted-window` | n windowSize² | windows at both ends of the grid do not mix | its window, joined to half of each neighbour by every shifted layer |
+ * | `axial` | n w in even layers, n h in odd | — | its row, then everything, after two |
+ * | `none` | 0 | — | itself |
+ *
+ * @module
+ */
+export { axialKind } from "./axial_attention.ts";
+export { globalKind } from "./global_attention.ts";
+export { neighborhoodKind } from "./neighborhood_attention.ts";
+export { noAttentionKind } from "./no_attention.ts";
+export { shiftedWindowKind } from "./shifted_window_attention.ts";
+export { slidingWindowKind } from "./sliding_window_attention.ts";
