@@ -12,6 +12,7 @@ import {
   numberOption,
   runCommand,
 } from "../lib/command.ts";
+import { engineChoices } from "../lib/engine/engine.ts";
 import { type Progress, progress } from "../lib/progress.ts";
 import { formatTable } from "../lib/table.ts";
 import { type AblationEvent, type AblationPlan, planAblation, runAblation } from "./ablation.ts";
@@ -52,6 +53,11 @@ const program = command("ablate", "Train and compare the paper's ablation arms o
   )
   .option("--batch-size <number>", "images a step", numberOption({ min: 1, whole: true }))
   .option("--learning-rate <number>", "AdamW's learning rate", numberOption({ above: 0 }))
+  .option(
+    "--engine <name>",
+    `what computes: ${engineChoices.join(", ")} (default: auto)`,
+    choiceOption(engineChoices),
+  )
   .option(
     "--out <folder>",
     "folder of the run (default: runs/<preset>, or runs/<preset>-<folder> with --data)",

@@ -5,7 +5,7 @@
  */
 import type { Dataset } from "../lib/data/dataset.ts";
 import { openDataset } from "../lib/data/open_dataset.ts";
-import { setEngine } from "../lib/engine/engine.ts";
+import { currentEngine, setEngine } from "../lib/engine/engine.ts";
 import { randomFeatureExtractor } from "../lib/metrics/random_features.ts";
 import { type ArmProgress, runArm } from "./arm_run.ts";
 import { type ArmTiming, imagesFor, runSeconds, timeArms } from "./calibrate.ts";
@@ -60,7 +60,10 @@ export async function planAblation(
   options: AblationOptions,
   { dir, onEvent, signal, measure = false }: AblateContext & { measure?: boolean },
 ): Promise<AblationPlan> {
-  const { ablation, budget } = resolveOptions(options);
+  const { ablation: resolved, engine, budget } = resolveOptions(options);
+  planArms(resolved, { numClasses: 0 }); // sizes are checked before pictures are decoded
+  await setEngine(engine);
+  const ablation: Ablation = { ...resolved, engine: currentEngine() };
   const saved = await readRun(dir);
   if (saved) {
     const asked = "images" in budget && options.images !== undefined
@@ -68,8 +71,6 @@ export async function planAblation(
       : { ablation };
     checkSameRun(dir, { saved, asked });
   }
-  planArms(ablation, { numClasses: 0 }); // sizes are checked before pictures are decoded
-  await setEngine();
   const dataset = await openDataset(ablation.data, {
     size: ablation.size,
     onProgress: (progress) => onEvent?.({ kind: "data", ...progress }),

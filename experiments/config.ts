@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 import { parseConfig } from "../lib/config.ts";
+import { type EngineChoice, engineChoices, type EngineName } from "../lib/engine/engine.ts";
 import type { Sampler } from "../lib/diffusion/samplers/sampler.ts";
 import type { HditSpec } from "../lib/models/spec.ts";
 import { type Arm, type Axis, axisNames, oneAtATime, paperRows } from "./arms.ts";
@@ -33,12 +34,15 @@ export const ablationOptionsSchema = z.strictObject({
   data: z.string().min(1).optional(),
   batchSize: whole.min(1).optional(),
   learningRate: z.number().positive().optional(),
+  /** What computes; `auto` takes a GPU where one is set up. */
+  engine: z.enum(engineChoices).default("auto"),
 });
 export type AblationOptions = z.input<typeof ablationOptionsSchema>;
 
 /** Everything that decides the numbers of a run; saved as config.json. */
 export type Ablation = {
   preset: PresetName;
+  engine: EngineName;
   axes: Axis[];
   seeds: number[];
   size: number;
@@ -71,7 +75,7 @@ export type Ablation = {
   };
 };
 
-type Preset = Omit<Ablation, "preset" | "seeds"> & {
+type Preset = Omit<Ablation, "preset" | "seeds" | "engine"> & {
   budget: { minutes: number } | { images: number };
 };
 
@@ -85,7 +89,7 @@ export function armsOf(preset: PresetName): readonly Arm[] {
 
 /** Paper, appendix Table 7, but for the learning rate and EMA, which short runs need faster. */
 const shortTraining: Ablation["training"] = {
-  learningRate: 1e-3,
+  learningRate: 2e-3,
   warmup: 0.95,
   betas: [0.9, 0.95],
   weightDecay: 1e-2,
@@ -152,7 +156,7 @@ const presets: Record<PresetName, () => Preset> = {
     batchSize: 32,
     data: { kind: "emoji", skinTones: false },
     model: models["emoji-64"],
-    training: { ...shortTraining, learningRate: 5e-4, emaMax: 0.9995 },
+    training: { ...shortTraining, learningRate: 1e-3, emaMax: 0.9995 },
     evaluation: { ...evaluation, heldOut: 256, distanceSamples: 1024 },
   }),
   // paper, Tables 1, 2 and 5, all rows as differences from E; appendix Table 7
@@ -180,7 +184,8 @@ const presets: Record<PresetName, () => Preset> = {
 
 /** A run that is ready to go, but for the number of images where that follows from `minutes`. */
 export type ResolvedOptions = {
-  ablation: Ablation;
+  ablation: Omit<Ablation, "engine">;
+  engine: EngineChoice;
   budget: { minutes: number } | { images: number };
 };
 
@@ -202,7 +207,7 @@ export function resolveOptions(options: AblationOptions): ResolvedOptions {
       "Cannot use the preset imagenet-128 without pictures: name the folder of ImageNet's training classes with data",
     );
   }
-  const ablation: Ablation = {
+  const ablation: ResolvedOptions["ablation"] = {
     ...preset,
     preset: given.preset,
     axes: checkAxes(given.preset, given.axes ?? preset.axes),
@@ -217,6 +222,7 @@ export function resolveOptions(options: AblationOptions): ResolvedOptions {
   };
   return {
     ablation,
+    engine: given.engine,
     budget: given.images !== undefined
       ? { images: given.images }
       : given.minutes !== undefined

@@ -28,7 +28,10 @@ export type PlannedArm = {
  *
  * @throws {RangeError} where an arm does not fit a size.
  */
-export function planArms(ablation: Ablation, { numClasses }: { numClasses: number }): PlannedArm[] {
+export function planArms(
+  ablation: Omit<Ablation, "engine">,
+  { numClasses }: { numClasses: number },
+): PlannedArm[] {
   const { axes, size } = ablation;
   const model = { ...ablation.model, numClasses };
   const extrapolate = axes.includes("resolution")

@@ -7,6 +7,7 @@ import { setImmediate } from "node:timers";
 import * as tf from "@tensorflow/tfjs";
 import { OnnxRuntimeBackend, type Traced } from "./onnxruntime/backend.ts";
 import { sameShape } from "./onnxruntime/graph.ts";
+import { graphRunner } from "./tensorflow/graph_runner.ts";
 import { treeEntries, treeMap } from "./tree.ts";
 
 /** How many input shapes a compiled function keeps ready. */
@@ -26,10 +27,14 @@ export type Compiled<A, B> = {
   dispose(): void;
 };
 
-/** Times in milliseconds, summed over calls; `runMs` is the time inside the runtime. */
+/**
+ * Times in milliseconds, summed over calls: `runMs` inside the runtime, `callMs` in all but for the
+ * turn of the event loop, so that their difference is JavaScript (once nothing is traced).
+ */
 export type CompileStats = {
   traces: number;
   calls: number;
+  callMs: number;
   traceMs: number;
   compileMs: number;
   runMs: number;
@@ -44,7 +49,9 @@ const toEventLoop = () => new Promise<void>((resolve) => setImmediate(resolve));
  *
  * On the `onnxruntime` engine the function is called once for each set of input shapes, with
  * tensors that have no numbers; what it does is recorded, gradients included, compiled, and run
- * on each call with no tracing. On other engines it is called each time, under `tf.tidy`.
+ * on each call with no tracing. On `tensorflow` the first call computes as it is recorded, and what
+ * was recorded runs as one TensorFlow graph (on a GPU, and where the function reads its inputs, it
+ * is called each time). On `cpu` it is called each time, under `tf.tidy`.
  *
  * The function must be pure: it must not read tensors, and the numbers it takes from outside
  * (tensors, seeds, learning rates) are baked in; what changes from call to call is an argument.
@@ -68,17 +75,29 @@ export function compile<A, B>(fn: (args: A) => B, options: CompileOptions = {}):
   const stats: CompileStats = {
     traces: 0,
     calls: 0,
+    callMs: 0,
     traceMs: 0,
     compileMs: 0,
     runMs: 0,
     nodes: 0,
   };
   let plans: Plan<B>[] = []; // the one used last comes first
+  const graphs = graphRunner(fn, stats);
 
   const call = async (args: A): Promise<B> => {
     await toEventLoop();
+    const start = performance.now();
+    try {
+      return run(args);
+    } finally {
+      stats.callMs += performance.now() - start;
+    }
+  };
+
+  const run = (args: A): B => {
     stats.calls++;
     const backend = tf.backend();
+    if (tf.getBackend() === "tensorflow") return graphs.run(args);
     if (!(backend instanceof OnnxRuntimeBackend)) {
       const start = performance.now();
       const out = tf.tidy(() => fn(args) as tf.TensorContainer) as B;
@@ -110,6 +129,7 @@ export function compile<A, B>(fn: (args: A) => B, options: CompileOptions = {}):
     dispose: () => {
       for (const { traced } of plans) traced.release();
       plans = [];
+      graphs.release();
     },
   });
 }

@@ -13,7 +13,7 @@ import {
   isTensorflowSetUp,
   tensorflowDevice,
 } from "../../lib/engine/tensorflow/register.ts";
-import { treeDispose, treeMap, treeSize } from "../../lib/engine/tree.ts";
+import { treeDispose, treeLeaves, treeMap, treeSize } from "../../lib/engine/tree.ts";
 import { hdit, type HditParams, initHdit, isBuffer, paramGroup } from "../../lib/models/hdit.ts";
 import { presets } from "../../lib/models/presets.ts";
 import { initTrainState, makeTrainStep, stepScalars } from "../../lib/training/train_step.ts";
@@ -129,6 +129,91 @@ Deno.test(
   },
 );
 
+Deno.test("compile() records once for each set of shapes on tensorflow and then runs the graph", {
+  ignore,
+}, async () => {
+  await setEngine("tensorflow");
+  let calls = 0;
+  const weight = tf.tensor2d([1, 2, 3, 4, 5, 6], [3, 2]); // taken from outside: baked in
+  const fn = ({ x, y }: { x: tf.Tensor; y: tf.Tensor }) => {
+    calls++;
+    const [a, b] = tf.split(tf.matMul(x as tf.Tensor2D, weight), 2, 1); // an operation of two outputs
+    const most = tf.topk(tf.add(tf.gather(b, [0, 1]), tf.sum(a)), 1);
+    return { all: [most.values, tf.mul(most.values, tf.scalar(2))], x, twice: [y, y], a };
+  };
+  const compiled = compile(fn);
+  const before = tf.memory().numTensors;
+  for (const [i, rows] of [2, 2, 3, 2, 3].entries()) {
+    const data = uniforms({ seed: 1, stream: "x" }, i, rows * 3);
+    const x = tf.tensor2d(data, [rows, 3]), args = { x, y: i === 0 ? tf.clone(x) : tf.neg(x) };
+    const got = await compiled(args);
+    const wanted = tf.tidy(() => fn(args));
+    const read = (tree: unknown) => treeLeaves(tree).map((t) => [t.shape, [...t.dataSync()]]);
+    assert.deepEqual(read(got), read(wanted), `call ${i}`);
+    treeDispose(got);
+    assert.equal(x.isDisposed, false);
+    treeDispose([args, wanted]);
+  }
+  assert.equal(compiled.stats.traces, tensorflowDevice().gpu ? 5 : 2);
+  assert.equal(calls - 5, compiled.stats.traces);
+  assert.ok(compiled.stats.nodes > 8);
+  compiled.dispose();
+  assert.equal(tf.memory().numTensors, before);
+  weight.dispose();
+});
+
+Deno.test(
+  "compile() calls a function that reads its inputs each time on tensorflow",
+  { ignore },
+  async () => {
+    await setEngine("tensorflow");
+    const compiled = compile((x: tf.Tensor) => tf.mul(x, tf.mul(x, 2).dataSync()[0] > 5 ? 1 : -1));
+    for (const [x, wanted] of [[1, -1], [4, 4], [2, -2]]) {
+      const input = tf.scalar(x), out = await compiled(input);
+      assert.equal((await out.data())[0], wanted);
+      treeDispose([input, out]);
+    }
+    assert.equal(compiled.stats.nodes, 0);
+    compiled.dispose();
+  },
+);
+
+Deno.test(
+  "compile() calls a function that handles strings each time on tensorflow",
+  { ignore },
+  async () => {
+    await setEngine("tensorflow");
+    const word = tf.tensor1d(["a", "b"]);
+    const compiled = compile((x: tf.Tensor) => tf.add(x, tf.concat([word, word]).size));
+    for (const x of [1, 2]) {
+      const input = tf.scalar(x), out = await compiled(input);
+      assert.equal((await out.data())[0], x + 4);
+      treeDispose([input, out]);
+    }
+    assert.equal(compiled.stats.nodes, 0);
+    word.dispose();
+    compiled.dispose();
+  },
+);
+
+Deno.test(
+  "compile() leaves nothing behind where the function throws on tensorflow",
+  { ignore },
+  async () => {
+    await setEngine("tensorflow");
+    const before = tf.memory().numTensors;
+    const x = tf.ones([2, 3]);
+    const compiled = compile((x: tf.Tensor) => {
+      tf.square(x);
+      throw new RangeError("no");
+    });
+    await assert.rejects(compiled(x), { message: "no" });
+    x.dispose();
+    assert.equal(tf.memory().numTensors, before);
+    assert.equal((await tf.ones([2]).data()).length, 2); // what was wrapped is as it was
+  },
+);
+
 Deno.test("compile() hands an input through and keeps the caller's tensors on tensorflow", {
   ignore,
 }, async () => {
@@ -140,7 +225,7 @@ Deno.test("compile() hands an input through and keeps the caller's tensors on te
   assert.equal(treeSize(out), 9);
   assert.deepEqual([...await out.b[0].data()], [6]);
   assert.deepEqual([...await tree.a.data()], [1, 1, 1, 1]);
-  treeDispose(new Set([out.a, ...out.b, tree.a, ...tree.b]).values().toArray());
+  treeDispose([out, tree]);
   assert.equal(tf.memory().numTensors, before);
 });
 

@@ -6,6 +6,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
+import type { OpAttr } from "./saved_model.ts";
 
 type Call = { inputs: tf.NamedTensorInfoMap; attrs: tf.NamedAttrMap };
 
@@ -99,10 +100,31 @@ export function mendKernels(): void {
       return (goes ? fallback : original)(call);
     });
   }
-  // its check of the indices takes the axis as it is; a negative one counts from the end
-  const gather = native.get("GatherV2")!;
+  // it reads the indices to check them, which TensorFlow does as well, and takes a negative axis amiss
   replace("GatherV2", ({ inputs, attrs, backend }) => {
-    const [axis] = tf.util.parseAxisParam(attrs!.axis as number, inputs.x!.shape);
-    return gather({ inputs, attrs: { ...attrs, axis }, backend });
+    const x = inputs.x as tf.TensorInfo, indices = inputs.indices as tf.TensorInfo;
+    const [axis] = tf.util.parseAxisParam(attrs!.axis as number, x.shape);
+    const { binding, getDTypeInteger, executeSingleOutput } = backend as NodeBackend;
+    const type = (name: string, dtype: tf.DataType) => ({
+      name,
+      type: binding.TF_ATTR_TYPE,
+      value: getDTypeInteger.call(backend, dtype),
+    });
+    const along = tf.scalar(axis, "int32");
+    const out = executeSingleOutput.call(backend, "GatherV2", [
+      { name: "batch_dims", type: binding.TF_ATTR_INT, value: attrs!.batchDims as number },
+      type("Tparams", x.dtype),
+      type("Tindices", indices.dtype),
+      type("Taxis", "int32"),
+    ], [x, indices, along]);
+    along.dispose();
+    return out;
   });
 }
+
+/** What the kernels call on the package's backend. */
+type NodeBackend = {
+  binding: { TF_ATTR_TYPE: number; TF_ATTR_INT: number };
+  getDTypeInteger(dtype: tf.DataType): number;
+  executeSingleOutput(op: string, attrs: OpAttr[], inputs: tf.TensorInfo[]): tf.TensorInfo;
+};

@@ -19,6 +19,7 @@ const PACKAGE = "@tensorflow/tfjs-node-gpu";
 const environment: Readonly<Record<string, string>> = {
   TF_ENABLE_ONEDNN_OPTS: "1", // off by default on AMD processors
   TF_CPP_MIN_LOG_LEVEL: "3",
+  TF_FORCE_GPU_ALLOW_GROWTH: "true", // else it takes all of the GPU's memory at once
 };
 
 /** What the backend has beside tfjs's own interface. */
@@ -58,7 +59,8 @@ export function isTensorflowSetUp(): boolean {
  */
 export function isTensorflowGpuLikely(): boolean {
   const folder = packageFolder();
-  return isTensorflowSetUp() && exists(`${folder}deps/nvidia`) && exists("/dev/nvidiactl");
+  const devices = ["/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg"]; // the last under WSL
+  return isTensorflowSetUp() && exists(`${folder}deps/nvidia`) && devices.some(exists);
 }
 
 /**
