@@ -33,28 +33,39 @@ export { integers, normals, type Stream, substream, uniforms } from "./lib/engin
 export * from "./lib/engine/tree.ts";
 
 // nn: layers
+export * from "./lib/nn/ada_norm.ts";
 export * from "./lib/nn/attention.ts";
+export * from "./lib/nn/attention_kind.ts";
+export * from "./lib/nn/attention_kinds.ts";
+export * from "./lib/nn/attention_spec.ts";
+export * from "./lib/nn/axial_attention.ts";
 export * from "./lib/nn/axial_positions.ts";
 export * from "./lib/nn/axial_rope.ts";
 export * from "./lib/nn/cosine_sim.ts";
+export * from "./lib/nn/cross_attention.ts";
 export * from "./lib/nn/feed_forward.ts";
 export * from "./lib/nn/fourier_features.ts";
 export * from "./lib/nn/geglu.ts";
 export * from "./lib/nn/global_attention.ts";
+export * from "./lib/nn/learned_positions.ts";
 export * from "./lib/nn/linear.ts";
 export * from "./lib/nn/mapping_network.ts";
 export * from "./lib/nn/neighborhood_attention.ts";
+export * from "./lib/nn/no_attention.ts";
 export * from "./lib/nn/rms_norm.ts";
 export * from "./lib/nn/self_attention.ts";
 export * from "./lib/nn/shifted_window_attention.ts";
 export * from "./lib/nn/sincos_positions.ts";
 export * from "./lib/nn/skips.ts";
+export * from "./lib/nn/sliding_window_attention.ts";
 export * from "./lib/nn/token_merge.ts";
 export * from "./lib/nn/token_split.ts";
 export * from "./lib/nn/transformer_layer.ts";
+export * from "./lib/nn/window_groups.ts";
 
 // models
 export * from "./lib/models/cost.ts";
+export * from "./lib/models/grow_levels.ts";
 export * from "./lib/models/hdit.ts";
 export * from "./lib/models/presets.ts";
 export * from "./lib/models/spec.ts";
@@ -85,8 +96,13 @@ export * from "./lib/data/dataset.ts";
 export * from "./lib/data/emoji.ts";
 export * from "./lib/data/open_dataset.ts";
 export * from "./lib/io/images.ts";
+export * from "./lib/io/k_diffusion_checkpoint.ts";
 export * from "./lib/io/k_diffusion_config.ts";
+export * from "./lib/io/k_diffusion_write.ts";
+export * from "./lib/io/onnx_export.ts";
 export * from "./lib/io/safetensors.ts";
+export * from "./lib/io/torch_file.ts";
+export * from "./lib/io/torch_tensor.ts";
 export * from "./lib/metrics/frechet.ts";
 export * from "./lib/metrics/jackknife.ts";
 export * from "./lib/metrics/kernel_distance.ts";

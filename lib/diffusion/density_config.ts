@@ -9,7 +9,11 @@ export type DensityContext = {
 };
 
 type Field = { names: string[]; fallback?: (c: DensityContext) => number };
-const wide: Record<string, Field> = { // the training range is at least [1e-3, 1e3]
+const wide: Record<string, Field> = {
+  minValue: { names: ["min_value"], fallback: () => 1e-3 },
+  maxValue: { names: ["max_value"], fallback: () => 1e3 },
+};
+const atLeastWide: Record<string, Field> = {
   minValue: { names: ["min_value"], fallback: (c) => Math.min(c.sigmaMin, 1e-3) },
   maxValue: { names: ["max_value"], fallback: (c) => Math.max(c.sigmaMax, 1e3) },
 };
@@ -38,7 +42,7 @@ const FIELDS: Record<Density["kind"], Record<string, Field>> = {
     imageD: { names: ["image_d"], fallback: (c) => Math.max(...c.size) },
     noiseDLow: { names: ["noise_d_low"], fallback: () => 32 },
     noiseDHigh: { names: ["noise_d_high"], fallback: (c) => Math.max(...c.size) },
-    ...wide,
+    ...atLeastWide,
   },
 };
 

@@ -1,168 +1,184 @@
 /**
- * The reference's configuration files, read as specs.
+ * The reference's configuration files, read into the library's own types. {@link toKDiffusionConfig} writes them.
  *
  * @module
  */
-import type { AttentionSpec, HditSpec } from "../models/spec.ts";
+import { parseConfig } from "../config.ts";
+import type { Density } from "../diffusion/densities.ts";
+import { densityFromConfig } from "../diffusion/density_config.ts";
+import type { Weighting } from "../diffusion/weightings.ts";
+import type { HditSpec } from "../models/spec.ts";
+import type { AdamWOptions } from "../training/adamw.ts";
+import type { EmaSchedule } from "../training/ema.ts";
+import type { LrSchedule } from "../training/lr_schedules.ts";
+import { notesOn } from "./k_diffusion_notes.ts";
+import { DENSITY_KEYS, fileSchema, type KDiffusionFile } from "./k_diffusion_schema.ts";
+import { checkedMerge, objectOf, specOf, WHAT } from "./k_diffusion_spec.ts";
 
-type Json = Record<string, unknown>;
+export { sizeFromKDiffusion, specFromKDiffusion } from "./k_diffusion_spec.ts";
 
-/** Default width of a head and kernel size of neighborhood attention in the reference. */
-const D_HEAD = 64, KERNEL_SIZE = 7;
+/** The data set that a file names; the library has other means of opening data. */
+export type KDiffusionDataset = {
+  /** `imagefolder`, `imagefolder-class`, `cifar10`, `mnist`, `huggingface` or `custom`. */
+  kind: string;
+  location?: string;
+  imageKey?: string | number;
+  classKey?: string | number;
+  /** How often the class is replaced by the null class in training. */
+  condDropoutRate: number;
+  /** Function of a custom data set, and what it is given. */
+  getDataset?: string;
+  config?: unknown;
+};
+
+/** The optimiser that a file names; the library trains with AdamW. */
+export type KDiffusionOptimizer =
+  | { kind: "adamw" } & AdamWOptions
+  | { kind: "adam8bit" } & AdamWOptions
+  | { kind: "sgd"; lr: number; momentum: number; nesterov: boolean; weightDecay: number };
+
+/** A configuration of the reference. */
+export type KDiffusionConfig = {
+  spec: HditSpec;
+  /** Pixels of the training images. */
+  size: [height: number, width: number];
+  sigmaData: number;
+  /** Range of noise levels in sampling. */
+  sigmaMin: number;
+  sigmaMax: number;
+  /** Noise levels in training. */
+  density: Density;
+  /** `simple` is the plain noise-prediction loss. */
+  lossConfig: "karras" | "simple";
+  weighting: Weighting;
+  lossScales: number;
+  /** How often each augmentation is applied; 0 turns all of them off, the mirroring too. */
+  augmentProb: number;
+  dataset: KDiffusionDataset;
+  optimizer: KDiffusionOptimizer;
+  lrSched: LrSchedule;
+  emaSched: EmaSchedule;
+  /** What the file says that has no effect, in words. */
+  notes: string[];
+};
 
 /**
- * A spec from the reference's configuration: either its JSON file (`{ model: { type: "image_transformer_v2", … },
- * dataset }`, given or with its defaults merged), or the arguments of its model class (`{ levels, mapping, … }`,
- * where num_classes counts the null class).
+ * Reads a configuration of the reference (`type: image_transformer_v2`), as JSON text or parsed, with its defaults
+ * merged as the reference merges them.
  *
- * Throws a TypeError for other model types and for fields of the wrong type.
+ * Keys that are unknown or have no effect are named in `notes`. Throws a SyntaxError for text that is not JSON,
+ * a TypeError for another model type, a missing key and a value of the wrong type, and a RangeError for a value out
+ * of range.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * const { spec, density, notes } = parseKDiffusionConfig({
+ *   model: {
+ *     type: "image_transformer_v2",
+ *     input_channels: 3,
+ *     input_size: [64, 96],
+ *     patch_size: [4, 4],
+ *     depths: [2, 4],
+ *     widths: [128, 256],
+ *     sigma_min: 0.01,
+ *     sigma_max: 160,
+ *     sigma_sample_density: { type: "cosine-interpolated", nosie_d_low: 64 },
+ *   },
+ * });
+ * assert.deepEqual(spec.levels[0].attention, { kind: "neighborhood", dHead: 64, kernelSize: 7 });
+ * assert.equal(density.kind === "cosine-interpolated" && density.noiseDLow, 32);
+ * assert.match(notes[0], /nosie_d_low is not a known key: did you mean "noise_d_low"/);
+ * ```
  */
-export function specFromKDiffusion(config: Json): HditSpec {
-  return "levels" in config ? fromModelArguments(config) : fromFile(config);
-}
-
-function fromModelArguments(config: Json): HditSpec {
-  const levels = array(config, "levels") as Json[];
-  const mapping = object(config, "mapping");
-  const rows = number(config, "num_classes", 0);
+export function parseKDiffusionConfig(json: unknown): KDiffusionConfig {
+  const raw = objectOf(json);
+  const file = parseConfig(fileSchema, checkedMerge(raw), { what: WHAT });
+  const { model, dataset, optimizer } = file;
+  const size = model.input_size;
   return {
-    inChannels: number(config, "in_channels"),
-    outChannels: number(config, "out_channels"),
-    patchSize: pair(config, "patch_size"),
-    levels: levels.map((level) => ({
-      depth: number(level, "depth"),
-      width: number(level, "width"),
-      dFf: number(level, "d_ff"),
-      attention: attention(object(level, "self_attn")),
-      dropout: number(level, "dropout", 0),
-    })),
-    mapping: {
-      depth: number(mapping, "depth"),
-      width: number(mapping, "width"),
-      dFf: number(mapping, "d_ff"),
-      dropout: number(mapping, "dropout", 0),
-    },
-    numClasses: Math.max(rows - 1, 0),
-    mappingCondDim: number(config, "mapping_cond_dim", 0),
-    ...PAPER,
+    spec: specOf(file),
+    size,
+    sigmaData: model.sigma_data,
+    sigmaMin: model.sigma_min,
+    sigmaMax: model.sigma_max,
+    density: densityOf(file),
+    lossConfig: model.loss_config,
+    weighting: weightingOf(file),
+    lossScales: model.loss_config === "simple" ? 1 : model.loss_scales,
+    augmentProb: model.augment_prob,
+    dataset: defined({
+      kind: dataset.type,
+      location: dataset.location,
+      imageKey: dataset.image_key,
+      classKey: dataset.class_key,
+      condDropoutRate: dataset.cond_dropout_rate,
+      getDataset: dataset.get_dataset,
+      config: dataset.config,
+    }),
+    optimizer: optimizerOf(optimizer),
+    lrSched: scheduleOf(file.lr_sched),
+    emaSched: { power: file.ema_sched.power, maxValue: file.ema_sched.max_value },
+    notes: notesOn(raw, file),
   };
 }
 
-function fromFile(config: Json): HditSpec {
-  const model = object(config, "model");
-  if (model.type !== "image_transformer_v2") {
-    throw new TypeError(
-      `Cannot read the configuration as model.type must be "image_transformer_v2": model.type is ${
-        JSON.stringify(model.type)
-      }`,
-    );
-  }
-  const depths = array(model, "depths") as number[];
-  const widths = array(model, "widths") as number[];
-  const dFfs = model.d_ffs ? array(model, "d_ffs") as number[] : widths.map((width) => 3 * width);
-  const selfAttns = model.self_attns
-    ? array(model, "self_attns") as Json[]
-    : widths.map((_, i) => ({ type: i < widths.length - 1 ? "neighborhood" : "global" }));
-  const rates = Array.isArray(model.dropout_rate)
-    ? model.dropout_rate as number[]
-    : widths.map(() => number(model, "dropout_rate", 0));
-  for (
-    const [name, list] of Object.entries({
-      depths,
-      d_ffs: dFfs,
-      self_attns: selfAttns,
-      dropout_rate: rates,
-    })
-  ) {
-    if (list.length !== widths.length) {
-      throw new TypeError(
-        `Cannot read the configuration as model.${name} must have one entry a level: it has ${list.length}, model.widths ${widths.length}`,
-      );
+/** The density of a file; keys that the reference would not read are left out. */
+function densityOf({ model }: KDiffusionFile): Density {
+  const { type, ...given } = model.sigma_sample_density;
+  const { sigma_data: sigmaData, sigma_min: sigmaMin, sigma_max: sigmaMax, input_size } = model;
+  const keys: readonly string[] = DENSITY_KEYS[type];
+  const entry = Object.fromEntries(Object.entries(given).filter(([key]) => keys.includes(key)));
+  // the reference's cosine schedule knows nothing of sigma_min and sigma_max
+  const range = type === "v-diffusion" || type === "cosine"
+    ? { sigmaMin: 1e-3, sigmaMax: 1e3 }
+    : { sigmaMin, sigmaMax };
+  return densityFromConfig({ type, ...entry }, { sigmaData, ...range, size: input_size });
+}
+
+function weightingOf({ model }: KDiffusionFile): Weighting {
+  if (model.loss_config === "simple") return { kind: "snr" }; // |x − D|² / σ²
+  return { kind: model.loss_weighting };
+}
+
+function optimizerOf(optimizer: KDiffusionFile["optimizer"]): KDiffusionOptimizer {
+  const { lr, weight_decay: weightDecay } = optimizer;
+  switch (optimizer.type) {
+    case "adamw":
+    case "adam8bit": {
+      const { type: kind, betas, eps } = optimizer;
+      return { kind, lr, betas, eps, weightDecay };
     }
-  }
-  const mappingWidth = number(model, "mapping_width", 256);
-  const channels = number(model, "input_channels");
-  return {
-    inChannels: channels,
-    outChannels: channels,
-    patchSize: pair(model, "patch_size"),
-    levels: widths.map((width, i) => ({
-      depth: depths[i],
-      width,
-      dFf: dFfs[i],
-      attention: attention(selfAttns[i]),
-      dropout: rates[i],
-    })),
-    mapping: {
-      depth: number(model, "mapping_depth", 2),
-      width: mappingWidth,
-      dFf: number(model, "mapping_d_ff", 0) || 3 * mappingWidth,
-      dropout: number(model, "mapping_dropout_rate", 0),
-    },
-    numClasses: config.dataset ? number(object(config, "dataset"), "num_classes", 0) : 0,
-    mappingCondDim: number(model, "mapping_cond_dim", 0),
-    ...PAPER,
-  };
-}
-
-const PAPER = {
-  position: { kind: "rope" },
-  skip: { kind: "lerp" },
-  feedForward: { kind: "geglu" },
-} as const;
-
-function attention(spec: Json): AttentionSpec {
-  const dHead = number(spec, "d_head", D_HEAD);
-  switch (spec.type) {
-    case "global":
-      return { kind: "global", dHead };
-    case "neighborhood":
-      return { kind: "neighborhood", dHead, kernelSize: number(spec, "kernel_size", KERNEL_SIZE) };
-    case "shifted-window":
-      return { kind: "shifted-window", dHead, windowSize: number(spec, "window_size") };
-    case "none":
-      return { kind: "none" };
-    default:
-      throw new TypeError(
-        `Cannot read the configuration as a self_attn type must be global, neighborhood, shifted-window or none: type is ${
-          JSON.stringify(spec.type)
-        }`,
-      );
+    case "sgd":
+      return {
+        kind: "sgd",
+        lr,
+        momentum: optimizer.momentum,
+        nesterov: optimizer.nesterov,
+        weightDecay,
+      };
   }
 }
 
-function number(from: Json, key: string, fallback?: number): number {
-  const value = from[key] ?? fallback;
-  if (typeof value === "number" && Number.isFinite(value)) return value;
-  throw new TypeError(
-    `Cannot read the configuration as ${key} must be a number: ${key} is ${JSON.stringify(value)}`,
-  );
-}
-
-function array(from: Json, key: string): unknown[] {
-  const value = from[key];
-  if (Array.isArray(value)) return value;
-  throw new TypeError(
-    `Cannot read the configuration as ${key} must be a list: ${key} is ${JSON.stringify(value)}`,
-  );
-}
-
-function pair(from: Json, key: string): [number, number] {
-  const value = array(from, key);
-  if (value.length === 2 && value.every((v) => typeof v === "number")) {
-    return value as [number, number];
+function scheduleOf(schedule: KDiffusionFile["lr_sched"]): LrSchedule {
+  const { warmup } = schedule;
+  switch (schedule.type) {
+    case "constant":
+      return { kind: "constant", warmup };
+    case "inverse":
+      return { kind: "inverse", invGamma: schedule.inv_gamma, power: schedule.power, warmup };
+    case "exponential":
+      return {
+        kind: "exponential",
+        numSteps: schedule.num_steps,
+        decay: schedule.decay,
+        warmup,
+      };
   }
-  throw new TypeError(
-    `Cannot read the configuration as ${key} must be two numbers: ${key} is ${
-      JSON.stringify(value)
-    }`,
-  );
 }
 
-function object(from: Json, key: string): Json {
-  const value = from[key];
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Json;
-  throw new TypeError(
-    `Cannot read the configuration as ${key} must be an object: ${key} is ${JSON.stringify(value)}`,
-  );
+/** Without the keys whose value is undefined. */
+function defined<T extends object>(object: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(object).filter(([, v]) => v !== undefined)) as never;
 }

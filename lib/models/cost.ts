@@ -4,9 +4,12 @@
  *
  * @module
  */
+import { ADA_RMS_NORM, adaNormOutputs } from "../nn/ada_norm.ts";
+import { type Grid, tokensOf } from "../nn/attention_kind.ts";
+import { attentionKind } from "../nn/attention_spec.ts";
 import { initEntries } from "../nn/init.ts";
 import { describeHdit } from "./hdit_params.ts";
-import { type AttentionSpec, checkSpec, type HditSpec, levelGrid } from "./spec.ts";
+import { checkSpec, type HditSpec, levelGrid } from "./spec.ts";
 import { isBuffer } from "./state_dict.ts";
 
 /** The parts into which multiply-adds fall. */
@@ -42,7 +45,9 @@ const NONE: Record<CostPart, number> = {
  * Counts a model for inputs of `size` (height, width).
  *
  * `patch` is patch-in and patch-out; `condition` the mapping network and the linear maps of conditioned norms, once
- * an image; `projections` q, k, v and out; `localAttention` neighborhoods and windows.
+ * an image; `projections` q, k, v and out, those of cross-attention included; `localAttention` the products of kinds
+ * whose queries see a fixed number of keys, `globalAttention` those of the others and of cross-attention.
+ * `crossTokens` is the length of the sequence; it must be given where the model attends to one.
  *
  * @example
  * ```ts
@@ -53,24 +58,39 @@ const NONE: Record<CostPart, number> = {
  * assert.equal(cost(presets["ffhq-1024"], [1024, 1024]).params, 85_079_300); // paper, Table 3: 85M
  * ```
  */
-export function cost(spec: HditSpec, size: readonly [h: number, w: number]): Cost {
+export function cost(
+  spec: HditSpec,
+  size: Grid,
+  { crossTokens = 0 }: { crossTokens?: number } = {},
+): Cost {
   checkSpec(spec, size);
-  const { patchSize: [p, q], levels, mapping } = spec;
+  const { levels, mapping, norm = ADA_RMS_NORM, crossCondDim = 0 } = spec;
+  if (crossCondDim > 0 && !(crossTokens > 0)) {
+    throw new RangeError(
+      `Cannot count the model as crossTokens must be at least 1 where crossCondDim is ${crossCondDim}: crossTokens is ${crossTokens}`,
+    );
+  }
   const up = spec.feedForward.kind === "geglu" ? 3 : 2; // matrices of a feed-forward block
   const byLevel = levels.map((level, i): LevelCost => {
-    const { h, w } = levelGrid(spec, { size, level: i });
-    const tokens = h * w;
+    const grid = levelGrid(spec, { size, level: i }), tokens = tokensOf(grid);
     const layers = i < levels.length - 1 ? 2 * level.depth : level.depth;
-    const attends = level.attention.kind !== "none";
+    const { width, attention, crossAttention } = level;
+    const { local, pairs } = attentionKind(attention);
+    const products = sum(
+      Array.from({ length: layers }, (_, layer) => 2 * width * pairs(attention, { grid, layer })),
+    );
+    const own = attention.kind === "none" ? 0 : 1, cross = crossAttention ? 1 : 0;
     const byPart = {
       ...NONE,
-      condition: layers * (attends ? 2 : 1) * mapping.width * level.width,
-      projections: attends ? layers * 4 * tokens * level.width ** 2 : 0,
-      feedForward: layers * up * tokens * level.width * level.dFf,
-      [isLocal(level.attention) ? "localAttention" : "globalAttention"]: layers * 2 * tokens *
-        keysSeen(level.attention, tokens) * level.width,
+      condition: layers * (own + cross + 1) * adaNormOutputs(norm) * mapping.width * width,
+      projections: layers * (own * 4 + cross * 2) * tokens * width ** 2 +
+        layers * cross * 2 * crossTokens * crossCondDim * width,
+      feedForward: layers * up * tokens * width * level.dFf,
+      localAttention: local ? products : 0,
+      globalAttention: (local ? 0 : products) +
+        layers * cross * 2 * tokens * crossTokens * width,
     };
-    if (i === 0) byPart.patch = tokens * p * q * level.width * (spec.inChannels + spec.outChannels);
+    if (i === 0) byPart.patch = tokens * patchMacs(spec);
     if (i < levels.length - 1) {
       byPart.mergeSplit = 2 * tokens * level.width * levels[i + 1].width;
       if (spec.skip.kind === "concat") byPart.mergeSplit += 2 * tokens * level.width ** 2;
@@ -81,29 +101,21 @@ export function cost(spec: HditSpec, size: readonly [h: number, w: number]): Cos
   for (const part of Object.keys(NONE) as CostPart[]) {
     byPart[part] = sum(byLevel.map((level) => level.byPart[part]));
   }
-  byPart.condition += 2 * mapping.width ** 2 + spec.mappingCondDim * mapping.width +
+  const outNorm = spec.outNorm ? adaNormOutputs(spec.outNorm) * levels[0].width : 0;
+  byPart.condition += (2 * mapping.width + spec.mappingCondDim + outNorm) * mapping.width +
     mapping.depth * up * mapping.width * mapping.dFf;
   const params = initEntries(describeHdit(spec)).filter(([path]) => !isBuffer(path))
     .map(([, { shape }]) => shape.reduce((a, b) => a * b, 1));
   return { params: sum(params), macs: sum(Object.values(byPart)), byPart, byLevel };
 }
 
-/** How many keys a query sees. */
-function keysSeen(attention: AttentionSpec, tokens: number): number {
-  switch (attention.kind) {
-    case "global":
-      return tokens;
-    case "neighborhood":
-      return attention.kernelSize ** 2;
-    case "shifted-window":
-      return attention.windowSize ** 2;
-    case "none":
-      return 0;
-  }
-}
-
-function isLocal({ kind }: AttentionSpec): boolean {
-  return kind === "neighborhood" || kind === "shifted-window";
+/** Multiply-adds of patch-in and patch-out for a token. */
+function patchMacs({ patchSize, levels: [{ width }], ...spec }: HditSpec): number {
+  const pixels = tokensOf(patchSize);
+  const patchIn = pixels * (spec.inChannels + (spec.selfConditioning ? spec.outChannels : 0));
+  const bottleneck = spec.patchBottleneck;
+  const into = bottleneck === undefined ? patchIn * width : (patchIn + width) * bottleneck;
+  return into + pixels * spec.outChannels * width;
 }
 
 function sum(numbers: number[]): number {

@@ -1,3 +1,4 @@
+import { type Grid, tokensOf } from "../nn/attention_kind.ts";
 import { checkSpec, type HditSpec, levelGrid } from "./spec.ts";
 
 /** A place of the model where a dropout mask is asked for. */
@@ -11,7 +12,7 @@ export type DropoutSite = { site: string; shape: number[]; rate: number };
  */
 export function dropoutSites(
   spec: HditSpec,
-  { size, batch }: { size: readonly [h: number, w: number]; batch: number },
+  { size, batch }: { size: Grid; batch: number },
 ): DropoutSite[] {
   checkSpec(spec, size);
   const { mapping, levels } = spec;
@@ -21,13 +22,16 @@ export function dropoutSites(
     rate: mapping.dropout,
   }));
   const addLevel = (level: number, name: string) => {
-    const { depth, width, dFf, attention, dropout: rate } = levels[level];
-    const { h, w } = levelGrid(spec, { size, level });
+    const { depth, width, dFf, attention, crossAttention, dropout: rate } = levels[level];
+    const tokens = tokensOf(levelGrid(spec, { size, level }));
     for (let i = 0; i < depth; i++) {
       if (attention.kind !== "none") {
-        sites.push({ site: `${name}.${i}.self_attn`, shape: [batch, h * w, width], rate });
+        sites.push({ site: `${name}.${i}.self_attn`, shape: [batch, tokens, width], rate });
       }
-      sites.push({ site: `${name}.${i}.ff`, shape: [batch, h * w, dFf], rate });
+      if (crossAttention) {
+        sites.push({ site: `${name}.${i}.cross_attn`, shape: [batch, tokens, width], rate });
+      }
+      sites.push({ site: `${name}.${i}.ff`, shape: [batch, tokens, dFf], rate });
     }
   };
   const middle = levels.length - 1;

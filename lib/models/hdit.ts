@@ -7,42 +7,30 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import type { Attention } from "../nn/attention.ts";
-import { axialPositions, downscalePositions } from "../nn/axial_positions.ts";
+import { adaNorm } from "../nn/ada_norm.ts";
+import { tokensOf } from "../nn/attention_kind.ts";
+import type { CrossCond } from "../nn/cross_attention.ts";
 import type { DropoutSource } from "../nn/dropout.ts";
 import { fourierFeatures } from "../nn/fourier_features.ts";
-import { globalAttention } from "../nn/global_attention.ts";
 import { linear } from "../nn/linear.ts";
 import { mappingNetwork } from "../nn/mapping_network.ts";
-import { neighborhoodAttention } from "../nn/neighborhood_attention.ts";
 import { rmsNorm } from "../nn/rms_norm.ts";
-import { shiftedWindowAttention } from "../nn/shifted_window_attention.ts";
-import { sincosPositions } from "../nn/sincos_positions.ts";
 import { joinSkip } from "../nn/skips.ts";
 import { tokenMerge } from "../nn/token_merge.ts";
 import { tokenSplitWithoutSkip } from "../nn/token_split.ts";
 import { transformerLayer, type TransformerLayerParams } from "../nn/transformer_layer.ts";
+import { checkInputs, type HditInputs } from "./hdit_inputs.ts";
 import { AUG_FEATURES, type HditParams } from "./hdit_params.ts";
-import { checkSpec, type HditSpec, type LevelSpec } from "./spec.ts";
+import type { HditSpec } from "./spec.ts";
+import { addPositions, type TokenGrid, tokenGrids } from "./token_grids.ts";
 
 export { describeHdit, type HditParams, initHdit } from "./hdit_params.ts";
-
-/** What a forward pass takes. */
-export type HditInputs = {
-  /** Noisy images, scaled by c_in: [B, H, W, inChannels]. */
-  x: tf.Tensor;
-  /** Noise levels, as they are: [B]. */
-  sigma: tf.Tensor;
-  /** Augmentation condition [B, 9]; zeros where absent. */
-  augCond?: tf.Tensor | undefined;
-  /** Class numbers, int32 [B]; numClasses is the null class. Required by a class-conditional model. */
-  classCond?: tf.Tensor | undefined;
-  /** Extra condition [B, mappingCondDim]. Required where mappingCondDim > 0. */
-  mappingCond?: tf.Tensor | undefined;
-};
+export type { HditInputs } from "./hdit_inputs.ts";
+export { attentionFor } from "./token_grids.ts";
 
 /**
- * The inner model F(c_in x, σ) of the preconditioned denoiser: [B, H, W, outChannels].
+ * The inner model F(c_in x, σ) of the preconditioned denoiser: [B, H, W, outChannels]; with a patch of one or three
+ * sides, [B, length, outChannels] or [B, depth, H, W, outChannels], whatever the type says.
  *
  * Takes raw sigma and embeds log(σ) / 4 itself. Without a dropout source nothing is dropped. Throws a RangeError
  * where the spec does not fit the input, and a TypeError where a condition is missing or not expected.
@@ -55,18 +43,21 @@ export function hdit(
   checkInputs(spec, inputs);
   return tf.tidy(() => {
     const cond = condition(params, inputs, { spec, source });
-    const run = levelRunner({ spec, cond, source });
+    const cross = inputs.crossCond &&
+      { tokens: inputs.crossCond, padding: inputs.crossCondPadding };
+    const run = levelRunner({ spec, cond, cross, source });
 
-    let x = tokenMerge(params.patch_in, inputs.x, { patchSize: spec.patchSize }); // [B, h, w, C]
-    if (spec.position.kind === "sincos") x = addSincosPositions(x);
-    const grids = gridsOf(spec, x.shape as Shape4);
+    const { patchSize } = spec;
+    let x = tokenMerge(params.patch_in, withSelfCond(spec, inputs), { patchSize }); // [B, h, w, C]
+    x = addPositions(params, x, spec);
+    const grids = tokenGrids(spec, x.shape.slice(1, -1)), halves = patchSize.map(() => 2);
 
     // Down: layers, then merge; what is merged is kept
     const skips: tf.Tensor[] = [];
     for (const [i, layers] of params.down_levels.entries()) {
       x = run(layers, x, { level: i, grid: grids[i], site: `down_levels.${i}`, first: 0 });
       skips.push(x);
-      x = tokenMerge(params.merges[i], x);
+      x = tokenMerge(params.merges[i], x, { patchSize: halves });
     }
 
     // Middle
@@ -80,21 +71,24 @@ export function hdit(
 
     // Up: split, join the skip, then layers, whose numbers go on from those of the way down
     for (const [i, layers] of [...params.up_levels.entries()].reverse()) {
-      const up = tokenSplitWithoutSkip(params.splits[i], x);
+      const up = tokenSplitWithoutSkip(params.splits[i], x, { patchSize: halves });
       x = joinSkip(params.splits[i], { kind: spec.skip.kind, skip: skips[i], up });
       const first = spec.levels[i].depth;
       x = run(layers, x, { level: i, grid: grids[i], site: `up_levels.${i}`, first });
     }
 
-    const { patchSize } = spec;
-    const normed = rmsNorm(params.out_norm, x);
+    const normed = "linear" in params.out_norm
+      ? adaNorm(params.out_norm, x, { cond, norm: spec.outNorm }).y
+      : rmsNorm(params.out_norm, x);
     return tokenSplitWithoutSkip(params.patch_out, normed, { patchSize }) as tf.Tensor4D;
   });
 }
 
-type Shape4 = [B: number, h: number, w: number, C: number];
-/** What the layers of a level share. */
-type Grid = { attention: Attention; pos: tf.Tensor };
+/** The input, followed by the earlier estimate where the model takes one: [B, H, W, channels]. */
+function withSelfCond(spec: HditSpec, { x, selfCond }: HditInputs): tf.Tensor {
+  if (!spec.selfConditioning) return x;
+  return tf.concat([x, selfCond ?? tf.zeros([...x.shape.slice(0, -1), spec.outChannels])], -1);
+}
 
 /** The condition of every norm: the mapping network over the sum of all embeddings, [B, mapping width]. */
 function condition(
@@ -120,98 +114,37 @@ function condition(
   return mappingNetwork(params.mapping, sum, { kind: spec.feedForward.kind, rate, source });
 }
 
-/** Attention and positions of every level, for tokens on an h × w grid. */
-function gridsOf(spec: HditSpec, [, h, w]: Shape4): Grid[] {
-  const grids: Grid[] = [];
-  let positions = axialPositions(h, w);
-  for (const [i, level] of spec.levels.entries()) {
-    if (i > 0) positions = downscalePositions(positions);
-    const pos = tf.tensor(positions.data, [positions.h * positions.w, 2]);
-    grids.push({ attention: attentionFor(level, positions), pos });
-  }
-  return grids;
-}
-
-/** The attention of a level on a grid. */
-export function attentionFor(
-  { attention, width }: LevelSpec,
-  { h, w }: { h: number; w: number },
-): Attention {
-  switch (attention.kind) {
-    case "global":
-      return globalAttention();
-    case "neighborhood": {
-      const { kernelSize, dHead } = attention;
-      return neighborhoodAttention({ h, w, kernelSize, heads: width / dHead });
-    }
-    case "shifted-window": {
-      const { windowSize, dHead } = attention;
-      return shiftedWindowAttention({ h, w, windowSize, heads: width / dHead });
-    }
-    case "none":
-      return { attend: (_q, _k, v) => v };
-  }
-}
-
-/** Runs the layers of a level on its grid of tokens [B, h, w, width]; `first` is the number of its first layer. */
+/** Runs the layers of a level on its grid of tokens [B, …grid, width]; `first` is the number of its first layer. */
 function levelRunner(
-  { spec, cond, source }: { spec: HditSpec; cond: tf.Tensor; source: DropoutSource | undefined },
+  { spec, cond, cross, source }: {
+    spec: HditSpec;
+    cond: tf.Tensor;
+    cross: CrossCond | undefined;
+    source: DropoutSource | undefined;
+  },
 ) {
   return (
     layers: TransformerLayerParams[],
     x: tf.Tensor,
-    { level, grid, site, first }: { level: number; grid: Grid; site: string; first: number },
+    { level, grid, site, first }: { level: number; grid: TokenGrid; site: string; first: number },
   ): tf.Tensor => {
-    const [B, h, w, C] = x.shape as Shape4;
+    const B = x.shape[0], tokensOfGrid = tokensOf(x.shape.slice(1, -1)), C = x.shape[x.rank - 1];
+    const { attention, dropout: rate } = spec.levels[level];
     const tokens = layers.reduce((tokens, layer, i) =>
       transformerLayer(layer, tokens, {
         ...grid,
         cond,
+        cross,
         source,
         layer: first + i,
         kind: spec.feedForward.kind,
-        rate: spec.levels[level].dropout,
+        norm: spec.norm,
+        dHead: attention.kind === "none" ? undefined : attention.dHead,
+        rate,
         site: `${site}.${i}`,
-      }), tf.reshape(x, [B, h * w, C]));
+      }), tf.reshape(x, [B, tokensOfGrid, C]));
     return tf.reshape(tokens, x.shape);
   };
 }
 
-function addSincosPositions(x: tf.Tensor): tf.Tensor {
-  const [, h, w, width] = x.shape as Shape4;
-  return tf.add(x, tf.tensor(sincosPositions({ h, w, width }), [1, h, w, width]));
-}
-
-function checkInputs(spec: HditSpec, inputs: HditInputs): void {
-  const { x, sigma, augCond, classCond, mappingCond } = inputs;
-  if (!(x.rank === 4 && x.shape[3] === spec.inChannels)) {
-    throw new RangeError(
-      `Cannot run the model as x must be [batch, height, width, ${spec.inChannels}]: x is [${x.shape}]`,
-    );
-  }
-  const [B, h, w] = x.shape as Shape4;
-  checkSpec(spec, [h, w]);
-  const shaped = (name: string, tensor: tf.Tensor | undefined, shape: number[]) => {
-    if (tensor && `${tensor.shape}` !== `${shape}`) {
-      throw new RangeError(
-        `Cannot run the model as ${name} must be [${shape}]: ${name} is [${tensor.shape}]`,
-      );
-    }
-  };
-  shaped("sigma", sigma, [B]);
-  shaped("augCond", augCond, [B, AUG_FEATURES]);
-  shaped("classCond", classCond, [B]);
-  shaped("mappingCond", mappingCond, [B, spec.mappingCondDim]);
-  const given = (name: string, tensor: tf.Tensor | undefined, field: string, value: number) => {
-    if (!!tensor !== value > 0) {
-      throw new TypeError(
-        `Cannot run the model as ${name} must be ${
-          value > 0 ? "given" : "absent"
-        }: ${field} is ${value}, ${name} is ${tensor ? "given" : "absent"}`,
-      );
-    }
-  };
-  given("classCond", classCond, "numClasses", spec.numClasses);
-  given("mappingCond", mappingCond, "mappingCondDim", spec.mappingCondDim);
-}
 export { hditParamsFromStateDict, isBuffer, paramGroup, stateDictShapes } from "./state_dict.ts";

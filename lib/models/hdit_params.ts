@@ -5,8 +5,10 @@
  */
 import type * as tf from "@tensorflow/tfjs";
 import type { Stream } from "../engine/random.ts";
+import { type AdaNormParams, initAdaNorm } from "../nn/ada_norm.ts";
 import { type FourierFeaturesParams, initFourierFeatures } from "../nn/fourier_features.ts";
 import { createParams, type Inits } from "../nn/init.ts";
+import { initLearnedPositions, type LearnedPositionsParams } from "../nn/learned_positions.ts";
 import { initLinear, type LinearParams } from "../nn/linear.ts";
 import { initMappingNetwork, type MappingNetworkParams } from "../nn/mapping_network.ts";
 import { initRMSNorm, type RMSNormParams } from "../nn/rms_norm.ts";
@@ -14,7 +16,7 @@ import { initSkip, type SkipParams } from "../nn/skips.ts";
 import { initTokenMerge, type TokenMergeParams } from "../nn/token_merge.ts";
 import { initTokenSplitWithoutSkip, type TokenSplitWithoutSkipParams } from "../nn/token_split.ts";
 import { initTransformerLayer, type TransformerLayerParams } from "../nn/transformer_layer.ts";
-import { checkModel, type HditSpec } from "./spec.ts";
+import { checkModel, type HditSpec, type LevelSpec } from "./spec.ts";
 
 /** Numbers of the augmentation condition. */
 export const AUG_FEATURES = 9;
@@ -22,6 +24,7 @@ export const AUG_FEATURES = 9;
 /** All tensors of a model, under the reference's names. Buffers (see {@link isBuffer}) are not trained. */
 export type HditParams = {
   patch_in: TokenMergeParams;
+  pos_emb?: LearnedPositionsParams;
   time_emb: FourierFeaturesParams;
   time_in_proj: LinearParams;
   aug_emb: FourierFeaturesParams;
@@ -34,34 +37,45 @@ export type HditParams = {
   mid_level: TransformerLayerParams[];
   merges: TokenMergeParams[];
   splits: (SkipParams & TokenSplitWithoutSkipParams)[];
-  out_norm: RMSNormParams;
+  out_norm: RMSNormParams | AdaNormParams;
   patch_out: TokenSplitWithoutSkipParams;
 };
 
 /** The shapes and first values of a model's tensors, in the order of the reference's state dict. */
 export function describeHdit(spec: HditSpec): Inits<HditParams> {
   checkModel(spec);
-  const { levels, mapping, patchSize } = spec;
+  const { levels, mapping, patchSize, position, norm, similarity, crossCondDim = 0 } = spec;
   const kind = spec.feedForward.kind;
   const width = mapping.width;
   const first = levels[0], last = levels[levels.length - 1], outer = levels.slice(0, -1);
-  const layers = ({ depth, width, dFf, attention }: HditSpec["levels"][number]) =>
+  const layers = ({ depth, width, dFf, attention, crossAttention }: LevelSpec) =>
     Array.from({ length: depth }, () =>
       initTransformerLayer({
         width,
         dFf,
         condFeatures: mapping.width,
         kind,
-        rope: spec.position.kind === "rope",
+        norm,
+        similarity,
+        rope: position.kind === "rope",
+        axes: patchSize.length,
+        ...(position.kind === "rope" && position.frequencies
+          ? { frequencies: position.frequencies }
+          : {}),
         dHead: attention.kind === "none" ? undefined : attention.dHead,
+        cross: crossAttention && { ...crossAttention, crossFeatures: crossCondDim },
       }));
   const embedding = { shape: [spec.numClasses + 1, width], start: { kind: "normal" } } as const;
   return {
     patch_in: initTokenMerge({
-      inFeatures: spec.inChannels,
+      inFeatures: spec.inChannels + (spec.selfConditioning ? spec.outChannels : 0),
       outFeatures: first.width,
       patchSize,
+      bottleneck: spec.patchBottleneck,
     }),
+    ...(position.kind === "learned"
+      ? { pos_emb: initLearnedPositions({ grid: position.grid, width: first.width }) }
+      : {}),
     time_emb: initFourierFeatures({ inFeatures: 1, outFeatures: width }),
     time_in_proj: initLinear({ inFeatures: width, outFeatures: width }),
     aug_emb: initFourierFeatures({ inFeatures: AUG_FEATURES, outFeatures: width }),
@@ -82,7 +96,7 @@ export function describeHdit(spec: HditSpec): Inits<HditParams> {
       initTokenMerge({
         inFeatures: level.width,
         outFeatures: levels[i + 1].width,
-        patchSize: [2, 2],
+        patchSize: patchSize.map(() => 2),
       })
     ),
     splits: outer.map((level, i) => ({
@@ -90,10 +104,12 @@ export function describeHdit(spec: HditSpec): Inits<HditParams> {
       ...initTokenSplitWithoutSkip({
         inFeatures: levels[i + 1].width,
         outFeatures: level.width,
-        patchSize: [2, 2],
+        patchSize: patchSize.map(() => 2),
       }),
     })),
-    out_norm: initRMSNorm(first.width),
+    out_norm: spec.outNorm
+      ? initAdaNorm({ features: first.width, condFeatures: mapping.width, norm: spec.outNorm })
+      : initRMSNorm(first.width),
     patch_out: initTokenSplitWithoutSkip({
       inFeatures: first.width,
       outFeatures: spec.outChannels,
@@ -106,7 +122,7 @@ export function describeHdit(spec: HditSpec): Inits<HditParams> {
 /**
  * A new model. As in the reference, every block adds nothing at first and the output is 0: zero weights in out_proj,
  * down_proj, patch_out and the conditioned norms, fac ½, scale 10, frequencies N(0, 1), other linear maps
- * U(±1/√in), class embeddings N(0, 1).
+ * U(±1/√in), class embeddings N(0, 1). Where blocks have gates, these start at zero in place of their last weights.
  */
 export function initHdit(spec: HditSpec, random: Stream): HditParams {
   return createParams<HditParams>(describeHdit(spec), random);

@@ -15,7 +15,11 @@ type Short = {
   patch?: number;
   channels?: number;
   numClasses?: number;
-} & Partial<Pick<HditSpec, "position" | "skip" | "feedForward">>;
+  /** Hidden width of feed-forward blocks over width; by default 3 with GEGLU and 4 with GELU. */
+  ratio?: number;
+} & Partial<Pick<HditSpec, "position" | "skip" | "feedForward" | Additions>>;
+/** Fields that a spec may lack. */
+type Additions = "norm" | "outNorm" | "similarity" | "patchBottleneck";
 
 const D_HEAD = 64;
 const global: AttentionSpec = { kind: "global", dHead: D_HEAD };
@@ -26,12 +30,13 @@ const window8: AttentionSpec = { kind: "shifted-window", dHead: D_HEAD, windowSi
 function model(short: Short): HditSpec {
   const { depths, widths, patch = 4, channels = 3, numClasses = 0 } = short;
   const feedForward = short.feedForward ?? { kind: "geglu" };
-  const ratio = feedForward.kind === "geglu" ? 3 : 4;
+  const { ratio = feedForward.kind === "geglu" ? 3 : 4 } = short;
+  const { norm, outNorm, similarity, patchBottleneck } = short;
   const last = widths.length - 1;
   const levels = widths.map((width, i): LevelSpec => ({
     depth: depths[i],
     width,
-    dFf: ratio * width,
+    dFf: Math.floor(ratio * width),
     attention: short.attention?.[i] ?? (i < last ? neighborhood : global),
     dropout: short.dropout?.[i] ?? 0,
   }));
@@ -41,12 +46,16 @@ function model(short: Short): HditSpec {
     outChannels: channels,
     patchSize: [patch, patch],
     levels,
-    mapping: { ...mapping, dFf: ratio * mapping.width, dropout: 0 },
+    mapping: { ...mapping, dFf: Math.floor(ratio * mapping.width), dropout: 0 },
     numClasses,
     mappingCondDim: 0,
     position: short.position ?? { kind: "rope" },
     skip: short.skip ?? { kind: "lerp" },
     feedForward,
+    ...(norm && { norm }),
+    ...(outNorm && { outNorm }),
+    ...(similarity && { similarity }),
+    ...(patchBottleneck && { patchBottleneck }),
   };
 }
 
@@ -60,11 +69,56 @@ function imagenet128(change: Partial<Short> = {}): HditSpec {
     ...change,
   });
 }
+const layerNorm = { kind: "ada-layer-norm" } as const;
 const gelu = { feedForward: { kind: "gelu" }, position: { kind: "sincos" } } as const;
 
 /** The paper's Table 6 on ImageNet-256. */
 function imagenet256(depths: number[], widths: number[], patch: number): HditSpec {
   return model({ depths, widths, patch, numClasses: 1000 });
+}
+
+/**
+ * DiT-B in pixel space (Peebles & Xie 2023, paper's R1), of the blocks of this library: adaLN-zero, dot products,
+ * fixed positions. Its time and class embeddings are HDiT's, linear maps have no bias, GELU is the exact one.
+ */
+const ditB4 = model({
+  depths: [12],
+  widths: [768],
+  mapping: { depth: 0, width: 768 },
+  numClasses: 1000,
+  ...gelu,
+  norm: { ...layerNorm, gate: true },
+  outNorm: layerNorm,
+  similarity: "dot-product",
+});
+
+/**
+ * JiT (Li & He 2025, "Back to Basics"): a plain ViT with large patches behind a bottleneck, to be trained to predict
+ * the clean image. Here q and k have HDiT's cosine similarity for its RMSNorm, GEGLU stands for its SwiGLU (of the same
+ * size), and there are no in-context class tokens.
+ */
+function jit(
+  { depth, width, dHead = D_HEAD, patch, bottleneck }: {
+    depth: number;
+    width: number;
+    dHead?: number;
+    patch: number;
+    bottleneck: number;
+  },
+): HditSpec {
+  const norm = { kind: "ada-rms-norm", shift: true } as const;
+  return model({
+    depths: [depth],
+    widths: [width],
+    attention: [{ kind: "global", dHead }],
+    mapping: { depth: 0, width },
+    ratio: 8 / 3,
+    patch,
+    patchBottleneck: bottleneck,
+    numClasses: 1000,
+    norm: { ...norm, gate: true },
+    outNorm: norm,
+  });
 }
 
 /** Models by name; sizes of inputs are those of the table that a name comes from. */
@@ -87,17 +141,27 @@ export const presets = {
   "emoji-64": model({ depths: [2, 4], widths: [64, 128] }), // 64 px
   study: model({ depths: [2, 4], widths: [128, 256] }), // 128 px, 6.57 M parameters: what `bench` runs
 
-  // Table 1, ImageNet-128 (128 px); names are the table's rows
+  // Tables 1, 2 and 5, ImageNet-128 (128 px); names are the tables' rows
+  "imagenet-128/R1": ditB4,
+  "imagenet-128/R2": ditB4, // R1's model in HDiT's trainer
   "imagenet-128/R3": imagenet128({ depths: [12], widths: [768], ...gelu }),
+  "imagenet-128/R4": imagenet128({ depths: [12], widths: [768], ...gelu }), // R3 with soft-min-snr
   "imagenet-128/A": imagenet128({ attention: [global, global], ...gelu }),
   "imagenet-128/B1": imagenet128({ attention: [window8, global], ...gelu }),
   "imagenet-128/B2": imagenet128(gelu),
   "imagenet-128/C": imagenet128({ position: { kind: "sincos" } }),
   "imagenet-128/D": imagenet128(),
-  "imagenet-128/E": imagenet128(), // D's model; E differs in the loss weighting
-
-  // Table 2: skips, on E
-  "imagenet-128/E-add": imagenet128({ skip: { kind: "add" } }),
+  "imagenet-128/E": imagenet128(), // D's model; E, E2 and E3 differ in the loss weighting
+  "imagenet-128/E2": imagenet128(),
+  "imagenet-128/E3": imagenet128(),
+  "imagenet-128/F1": imagenet128({ skip: { kind: "concat" } }),
+  "imagenet-128/F2": imagenet128({ skip: { kind: "add" } }),
+  "imagenet-128/G": imagenet128({ norm: layerNorm }),
+  "imagenet-128/H": imagenet128({
+    norm: { ...layerNorm, gate: true },
+    feedForward: { kind: "gelu" },
+  }),
+  "imagenet-128/E-add": imagenet128({ skip: { kind: "add" } }), // F2 and F1 by what they change
   "imagenet-128/E-concat": imagenet128({ skip: { kind: "concat" } }),
 
   // Table 3, FFHQ (1024 px): three local and two global levels
@@ -119,6 +183,14 @@ export const presets = {
   "imagenet-256/p4-S": imagenet256([2, 2, 8], [256, 512, 1024], 4),
   "imagenet-256/p4-M": imagenet256([2, 2, 12], [320, 640, 1280], 4),
   "imagenet-256/p4-L": imagenet256([2, 2, 16], [384, 768, 1536], 4),
+
+  // Plain ViTs (JiT, Tables 7 and 8): patch 16 for 256 px, 32 for 512 px
+  "jit/B-16": jit({ depth: 12, width: 768, patch: 16, bottleneck: 128 }),
+  "jit/B-32": jit({ depth: 12, width: 768, patch: 32, bottleneck: 128 }),
+  "jit/L-16": jit({ depth: 24, width: 1024, patch: 16, bottleneck: 128 }),
+  "jit/L-32": jit({ depth: 24, width: 1024, patch: 32, bottleneck: 128 }),
+  "jit/H-16": jit({ depth: 32, width: 1280, dHead: 80, patch: 16, bottleneck: 256 }),
+  "jit/H-32": jit({ depth: 32, width: 1280, dHead: 80, patch: 32, bottleneck: 256 }),
 
   // The reference's demonstration configurations (28, 32, 256 and 256 px)
   "kd/mnist": model({ depths: [8], widths: [256], channels: 1, numClasses: 10, dropout: [0.05] }),
@@ -142,3 +214,37 @@ export const presets = {
     dropout: [0, 0, 0.1],
   }),
 } as const satisfies Record<string, HditSpec>;
+
+/** Name of a preset. */
+export type ModelPresetName = keyof typeof presets;
+
+/** Sides of the tables that the names come from, by the start of a name; the longest that fits counts. */
+const SIDES: Record<string, number> = {
+  "smoke": 32,
+  "emoji-64": 64,
+  "study": 128,
+  "imagenet-128/": 128,
+  "imagenet-256": 256,
+  "ffhq-1024": 1024,
+  "jit/B-16": 256,
+  "jit/B-32": 512,
+  "jit/L-16": 256,
+  "jit/L-32": 512,
+  "jit/H-16": 256,
+  "jit/H-32": 512,
+  "kd/mnist": 28,
+  "kd/cifar10": 32,
+  "kd/oxford-flowers": 256,
+};
+
+/** The size of images, in pixels, that a preset's figures are for. */
+export function presetSize(name: ModelPresetName): [height: number, width: number] {
+  const starts = Object.keys(SIDES).filter((start) => name.startsWith(start));
+  if (starts.length === 0) {
+    throw new RangeError(
+      `Cannot tell the size of a preset as it must be listed: preset is ${name}`,
+    );
+  }
+  const side = SIDES[starts.reduce((a, b) => b.length > a.length ? b : a)];
+  return [side, side];
+}

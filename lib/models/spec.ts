@@ -4,34 +4,20 @@
  *
  * @module
  */
-import { checkNeighborhood } from "../nn/neighborhood_attention.ts";
-import { checkShiftedWindow } from "../nn/shifted_window_attention.ts";
-import type { PatchSize } from "../nn/token_merge.ts";
+import type { NormSpec } from "../nn/ada_norm.ts";
+import { ROPE_FREQUENCIES } from "../nn/axial_rope.ts";
+import type { Grid } from "../nn/attention_kind.ts";
+import { attentionKind, type AttentionSpec } from "../nn/attention_spec.ts";
+import type { Similarity } from "../nn/self_attention.ts";
+import type { Patch } from "../nn/token_merge.ts";
 
-/** Every token sees every token. */
-export type GlobalAttentionSpec = { kind: "global"; dHead: number };
-/** Every token sees the kernelSize × kernelSize tokens around it. */
-export type NeighborhoodAttentionSpec = {
-  kind: "neighborhood";
-  dHead: number;
-  /** Odd, at most the grid's smaller side. */
-  kernelSize: number;
-};
-/** Tokens see their window; every other layer moves the windows by half a side. */
-export type ShiftedWindowAttentionSpec = {
-  kind: "shifted-window";
-  dHead: number;
-  /** Divides both sides of the grid. */
-  windowSize: number;
-};
-/** No attention: feed-forward blocks alone. */
-export type NoAttentionSpec = { kind: "none" };
-/** How the tokens of a level attend. */
-export type AttentionSpec =
-  | GlobalAttentionSpec
-  | NeighborhoodAttentionSpec
-  | ShiftedWindowAttentionSpec
-  | NoAttentionSpec;
+export type { AttentionSpec } from "../nn/attention_spec.ts";
+export type { AxialAttentionSpec } from "../nn/axial_attention.ts";
+export type { GlobalAttentionSpec } from "../nn/global_attention.ts";
+export type { NeighborhoodAttentionSpec } from "../nn/neighborhood_attention.ts";
+export type { NoAttentionSpec } from "../nn/no_attention.ts";
+export type { ShiftedWindowAttentionSpec } from "../nn/shifted_window_attention.ts";
+export type { SlidingWindowAttentionSpec } from "../nn/sliding_window_attention.ts";
 
 /** One level of the hourglass; all but the last are passed twice, down and up. */
 export type LevelSpec = {
@@ -42,17 +28,42 @@ export type LevelSpec = {
   /** Hidden width of the feed-forward block (3 × width in the paper; 4 × with GELU). */
   dFf: number;
   attention: AttentionSpec;
+  /** Attention to a sequence (`crossCondDim` numbers a token) after self-attention in every layer; none by default. */
+  crossAttention?: { dHead: number };
   /** Dropout rate of its blocks, 0 to less than 1. */
   dropout: number;
 };
 /** The mapping network, from noise level and classes to the condition of every norm. */
 export type MappingSpec = { depth: number; width: number; dFf: number; dropout: number };
 
-/** An Hourglass Diffusion Transformer. */
+/** Axial rotary positions (paper, §4.2). */
+export type RopeSpec =
+  & {
+    kind: "rope";
+    /** Range of the frequencies in units of π; [1, 10] by default. */
+    frequencies?: readonly [lowest: number, highest: number];
+  }
+  & (
+    /** The grid's longer side spans [−1, 1] at any size, as in the reference: the default. */
+    | { positions?: "rescaled" }
+    /** Tokens keep the distances that they have on `trainingGrid`, the finest level's at training. */
+    | { positions: "training-pitch"; trainingGrid: Grid }
+  );
+/** Where tokens get their positions from. */
+export type PositionSpec =
+  | RopeSpec
+  /** A fixed table added after patch-in (paper, Table 1, rows R1 to C). */
+  | { kind: "sincos" }
+  /** A learned table for a grid of the finest level, added after patch-in; interpolated on other grids. */
+  | { kind: "learned"; grid: Grid }
+  | { kind: "none" };
+
+/** An Hourglass Diffusion Transformer; with one level, an isotropic one. */
 export type HditSpec = {
   inChannels: number;
   outChannels: number;
-  patchSize: PatchSize;
+  /** Sides of a patch, one an axis: two for images, one for sound, three for video. */
+  patchSize: Patch;
   /** Finest level first; the last one is the middle of the hourglass. */
   levels: LevelSpec[];
   mapping: MappingSpec;
@@ -60,17 +71,29 @@ export type HditSpec = {
   numClasses: number;
   /** Width of an extra condition given as numbers; 0 for none. */
   mappingCondDim: number;
-  /** Rotary, or a fixed sin-cos table added after patch-in (paper, Table 1, rows A to C). */
-  position: { kind: "rope" } | { kind: "sincos" };
+  position: PositionSpec;
   /** How skips join the upsampled stream (paper, Table 2). */
-  skip: { kind: "lerp" } | { kind: "add" } | { kind: "concat" };
+  skip: { kind: "lerp" } | { kind: "add" } | { kind: "concat" } | { kind: "none" };
   /** Activation of every feed-forward block (paper, Table 1, row C). */
   feedForward: { kind: "geglu" } | { kind: "gelu" };
+  /** Norm of every block (paper, Table 5, rows G and H); AdaRMSNorm without a gate by default. */
+  norm?: NormSpec;
+  /** Norm before patch-out: conditioned as in DiT, or, by default, an RMSNorm with a learned scale. */
+  outNorm?: NormSpec;
+  /** Logits of self-attention; "cosine" by default, "dot-product" in DiT. */
+  similarity?: Similarity;
+  /** Channels between the two linear maps of patch-in (JiT); one linear map by default. */
+  patchBottleneck?: number;
+  /** Width of a sequence that levels with `crossAttention` attend to; 0, for none, by default. */
+  crossCondDim?: number;
+  /** Whether an earlier estimate of the image is an input too (Chen et al. 2022, "Analog Bits"); no by default. */
+  selfConditioning?: boolean;
 };
 
 /**
  * The spec for inputs of 2^doublings times the side: the shallowest level is repeated, so that the middle keeps its
- * grid (paper, §4.2; as new levels with parameters of their own, as in the reference).
+ * grid (paper, §4.2; as new levels with parameters of their own, as in the reference). Grids that positions are tied
+ * to grow with the input. `growLevelsParams` carries trained weights over.
  *
  * @example
  * ```ts
@@ -84,16 +107,37 @@ export type HditSpec = {
  */
 export function growLevels(spec: HditSpec, { doublings }: { doublings: number }): HditSpec {
   const repeated = Array.from({ length: doublings }, () => spec.levels[0]);
-  return { ...spec, levels: [...repeated, ...spec.levels] };
+  const grown = (grid: Grid) => grid.map((n) => n * 2 ** doublings);
+  const { position } = spec;
+  const tied = position.kind === "learned"
+    ? { grid: grown(position.grid) }
+    : "trainingGrid" in position
+    ? { trainingGrid: grown(position.trainingGrid) }
+    : {};
+  return {
+    ...spec,
+    levels: [...repeated, ...spec.levels],
+    position: { ...position, ...tied } as PositionSpec,
+  };
 }
 
-/** Grid of a level for an input of h × w pixels. */
+/** Grid of a level for an input of `size`, slowest axis first: [height, width] in pixels for images. */
 export function levelGrid(
-  { patchSize: [p, q] }: HditSpec,
-  { size: [h, w], level }: { size: readonly [number, number]; level: number },
-): { h: number; w: number } {
-  return { h: h / p / 2 ** level, w: w / q / 2 ** level };
+  { patchSize }: HditSpec,
+  { size, level }: { size: Grid; level: number },
+): number[] {
+  return size.map((length, axis) => length / patchSize[axis] / 2 ** level);
 }
+
+/** What the axes of a model's inputs are called. */
+export function inputSides({ patchSize }: HditSpec): string[] {
+  return AXES[patchSize.length];
+}
+const AXES: Record<number, string[]> = {
+  1: ["length"],
+  2: ["height", "width"],
+  3: ["depth", "height", "width"],
+};
 
 /**
  * Checks that a spec makes sense and that inputs of `size` (height, width) run through it.
@@ -110,12 +154,19 @@ export function levelGrid(
  * assert.throws(() => checkSpec(presets.smoke, [18, 24]), /height must be a multiple of 8.*16 and 24/);
  * ```
  */
-export function checkSpec(spec: HditSpec, size: readonly [h: number, w: number]): void {
+export function checkSpec(spec: HditSpec, size: Grid): void {
   checkModel(spec);
-  for (const axis of [0, 1] as const) {
-    const name = axis === 0 ? "height" : "width";
+  const axes = spec.patchSize.length;
+  if (!(size.length === axes)) {
+    throw new RangeError(
+      `Cannot run the model as the input's size must have as many sides as patches have: patch is ${
+        spec.patchSize.join(" × ")
+      }, size is ${size.join(" × ")}`,
+    );
+  }
+  for (const [axis, length] of size.entries()) {
+    const name = inputSides(spec)[axis];
     const unit = spec.patchSize[axis] * 2 ** (spec.levels.length - 1);
-    const length = size[axis];
     if (!(Number.isInteger(length) && length > 0 && length % unit === 0)) {
       const below = Math.floor(length / unit) * unit;
       const nearest = below > 0 ? `${below} and ${below + unit}` : `${unit}`;
@@ -130,17 +181,10 @@ export function checkSpec(spec: HditSpec, size: readonly [h: number, w: number])
   }
   for (const [level, { attention }] of spec.levels.entries()) {
     const grid = levelGrid(spec, { size, level });
-    at(`level ${level}, input ${size[0]} × ${size[1]}`, () => {
-      switch (attention.kind) {
-        case "neighborhood":
-          return checkNeighborhood({ ...grid, kernelSize: attention.kernelSize });
-        case "shifted-window":
-          return checkShiftedWindow({ ...grid, windowSize: attention.windowSize });
-        case "global":
-        case "none":
-          return;
-      }
-    });
+    at(
+      `level ${level}, input ${size.join(" × ")}`,
+      () => attentionKind(attention).check(attention, grid),
+    );
   }
 }
 
@@ -148,8 +192,9 @@ export function checkSpec(spec: HditSpec, size: readonly [h: number, w: number])
 export function checkModel(spec: HditSpec): void {
   whole("inChannels", spec.inChannels, 1);
   whole("outChannels", spec.outChannels, 1);
-  whole("patchSize[0]", spec.patchSize[0], 1);
-  whole("patchSize[1]", spec.patchSize[1], 1);
+  const axes = spec.patchSize.length;
+  require(axes in AXES, "patchSize must have 1 to 3 sides", { "patchSize.length": axes });
+  spec.patchSize.forEach((side, axis) => whole(`patchSize[${axis}]`, side, 1));
   whole("numClasses", spec.numClasses, 0);
   whole("mappingCondDim", spec.mappingCondDim, 0);
   whole("mapping.depth", spec.mapping.depth, 0);
@@ -162,31 +207,74 @@ export function checkModel(spec: HditSpec): void {
   require(spec.levels.length >= 1, "levels must hold at least one level", {
     "levels.length": spec.levels.length,
   });
-  for (const [i, level] of spec.levels.entries()) checkLevel(`levels[${i}]`, level, spec.position);
-  if (spec.position.kind === "sincos") {
-    const { width } = spec.levels[0];
-    require(width % 4 === 0, "levels[0].width must be a multiple of 4 with sin-cos positions", {
-      width,
-    });
+  const { patchBottleneck = 1, crossCondDim = 0 } = spec;
+  whole("patchBottleneck", patchBottleneck, 1);
+  whole("crossCondDim", crossCondDim, 0);
+  require(!spec.outNorm?.gate, "outNorm must have no gate as it ends no block", {
+    "outNorm.gate": Number(spec.outNorm?.gate),
+  });
+  for (const [i, level] of spec.levels.entries()) checkLevel(`levels[${i}]`, level, spec);
+  checkPosition(spec);
+}
+
+function checkPosition({ position, levels, patchSize }: HditSpec): void {
+  const axes = patchSize.length;
+  const checkGrid = (name: string, grid: Grid) => {
+    const rule = `${name} must have a side for each of the patch's`;
+    require(grid.length === axes, rule, { [`${name}.length`]: grid.length });
+    grid.forEach((side, axis) => whole(`${name}[${axis}]`, side, 1));
+  };
+  switch (position.kind) {
+    case "rope": {
+      const [lowest, highest] = position.frequencies ?? ROPE_FREQUENCIES;
+      require(0 < lowest && lowest <= highest, "position.frequencies must rise from above 0", {
+        lowest,
+        highest,
+      });
+      if (position.positions === "training-pitch") {
+        checkGrid("position.trainingGrid", position.trainingGrid);
+      }
+      return;
+    }
+    case "sincos": {
+      const { width } = levels[0];
+      const rule = `levels[0].width must be a multiple of ${2 * axes} with sin-cos positions`;
+      require(width % (2 * axes) === 0, rule, { width });
+      return;
+    }
+    case "learned":
+      return checkGrid("position.grid", position.grid);
+    case "none":
+      return;
   }
 }
 
-function checkLevel(name: string, level: LevelSpec, position: HditSpec["position"]): void {
+function checkLevel(
+  name: string,
+  level: LevelSpec,
+  { position, patchSize, crossCondDim = 0 }: HditSpec,
+): void {
   whole(`${name}.depth`, level.depth, 0);
   whole(`${name}.width`, level.width, 1);
   whole(`${name}.dFf`, level.dFf, 1);
   rate(`${name}.dropout`, level.dropout);
+  const headsOf = (field: string, dHead: number) => {
+    whole(`${name}.${field}.dHead`, dHead, 1);
+    const rule = `${name}.width must be divisible by the dHead of its ${field}`;
+    require(level.width % dHead === 0, rule, { width: level.width, dHead });
+  };
+  if (level.crossAttention) {
+    headsOf("crossAttention", level.crossAttention.dHead);
+    const rule = `crossCondDim must be at least 1 as ${name} has cross-attention`;
+    require(crossCondDim >= 1, rule, { crossCondDim });
+  }
   if (level.attention.kind === "none") return;
   const { dHead } = level.attention;
-  whole(`${name}.attention.dHead`, dHead, 1);
+  headsOf("attention", dHead);
+  const turned = 4 * patchSize.length; // half of a head, in pairs, for every axis
   require(
-    level.width % dHead === 0,
-    `${name}.width must be divisible by its attention's dHead`,
-    { width: level.width, dHead },
-  );
-  require(
-    position.kind !== "rope" || dHead % 8 === 0,
-    `${name}.attention.dHead must be a multiple of 8 with rotary positions`,
+    position.kind !== "rope" || dHead % turned === 0,
+    `${name}.attention.dHead must be a multiple of ${turned} with rotary positions`,
     { dHead },
   );
 }

@@ -24,7 +24,8 @@ export function isBuffer(path: string): boolean {
 export function paramGroup(path: string): { lrScale: number; weightDecay: boolean } {
   const mapping = path.startsWith("mapping.");
   const conditionedNorm = path.endsWith("norm.linear.weight");
-  const decayed = /(?:^|\.)(?:qkv_proj|out_proj|up_proj|down_proj|skip_proj|proj)\.(?:weight)$/;
+  const decayed =
+    /(?:^|\.)(?:qkv_proj|q_proj|kv_proj|out_proj|up_proj|down_proj|skip_proj|proj)\.(?:weight)$/;
   return {
     lrScale: mapping || conditionedNorm ? 1 / 3 : 1,
     weightDecay: conditionedNorm || decayed.test(path),

@@ -1,7 +1,12 @@
 import type { Attention } from "./attention.ts";
 
-/** Sides of a grid of tokens. */
-export type Grid = { h: number; w: number };
+/** Sides of a grid of tokens, slowest axis first: [h, w] of an image, [frames] of sound, [frames, h, w] of a video. */
+export type Grid = readonly number[];
+
+/** Number of tokens of a grid. */
+export function tokensOf(grid: Grid): number {
+  return grid.reduce((n, side) => n * side, 1);
+}
 
 /**
  * A kind of attention: what a model's spec says of it, and how it is checked, counted and computed.
@@ -19,7 +24,7 @@ export type AttentionKind<S extends { kind: string }> = {
    * Pairs of a query and a key in one layer, for each head: the cost is 2 · width multiply-adds a pair (paper's
    * rule). `layer` is the layer's number in its level, as in {@link Attention}.
    */
-  pairs(spec: S, at: Grid & { layer: number }): number;
+  pairs(spec: S, at: { grid: Grid; layer: number }): number;
   /** The attention of the layers of one level. */
-  attention(spec: S, at: Grid & { heads: number }): Attention;
+  attention(spec: S, at: { grid: Grid; heads: number }): Attention;
 };

@@ -1,15 +1,16 @@
 /**
  * The kinds of attention: each line adds one to every model. n is the number of tokens, h × w the grid, k a kernel's
- * side; a layer of width C costs 2 · C multiply-adds for every pair of a query and a key.
+ * side; a layer of width C costs 2 · C multiply-adds for every pair of a query and a key. Kinds are written for any
+ * number of axes: with three, k² is k³.
  *
  * | kind | pairs in a layer | at the border | what a token sees after L layers |
  * |---|---|---|---|
- * | `global` | n² | — | everything, after one |
- * | `neighborhood` | n k² | the window moves inwards: k² keys everywhere | the k × k window grows by (k − 1) · dilation a layer; dilated, only its residue class |
- * | `sliding-window` | n k², less what lies outside | the window is cut off: fewer keys | as above, undilated |
- * | `shifted-window` | n windowSize² | windows at both ends of the grid do not mix | its window, joined to half of each neighbour by every shifted layer |
- * | `axial` | n w in even layers, n h in odd | — | its row, then everything, after two |
- * | `none` | 0 | — | itself |
+ * | `global` | n² | no rule needed | everything, after one |
+ * | `neighborhood` | n k² | the window moves inwards: k² keys everywhere | (k >> 1) · dilation more on every side with each layer; dilated, its residue class only |
+ * | `sliding-window` | n k², less what lies outside | the window is cut off: fewer keys | k >> 1 more on every side with each layer |
+ * | `shifted-window` | n windowSize² | windows at both ends of the grid do not mix | its window; each shifted layer joins halves of neighbouring windows |
+ * | `axial` | n w in even layers, n h in odd | no rule needed | its row, then everything, after two |
+ * | `none` | 0 | no rule needed | itself |
  *
  * @module
  */

@@ -1,34 +1,47 @@
 import * as tf from "@tensorflow/tfjs";
+import { adaNorm, type AdaNormParams, addGated, initAdaNorm, type NormSpec } from "./ada_norm.ts";
 import { dropout, type DropoutSource } from "./dropout.ts";
 import { linearGEGLU, linearGELU } from "./geglu.ts";
 import type { Inits } from "./init.ts";
 import { initLinear, linear, type LinearParams } from "./linear.ts";
-import { adaRMSNorm, type AdaRMSNormParams, initAdaRMSNorm } from "./rms_norm.ts";
 
 /** GEGLU (paper, row C on) or plain GELU (rows A and B). */
 export type FeedForwardKind = "geglu" | "gelu";
 /** Weights of the two linear maps; up_proj is [2·dFf, width] for GEGLU, [dFf, width] for GELU. */
 export type UpDownParams = { up_proj: LinearParams; down_proj: LinearParams };
 /** A feed-forward block: conditioned norm and the two linear maps. */
-export type FeedForwardParams = { norm: AdaRMSNormParams } & UpDownParams;
+export type FeedForwardParams = { norm: AdaNormParams } & UpDownParams;
 
-/** The two linear maps; down_proj starts at zero. */
+/** The two linear maps; down_proj starts at zero, unless a gate does. */
 export function initUpDown(
-  { width, dFf, kind }: { width: number; dFf: number; kind: FeedForwardKind },
+  { width, dFf, kind, zero = true }: {
+    width: number;
+    dFf: number;
+    kind: FeedForwardKind;
+    zero?: boolean;
+  },
 ): Inits<UpDownParams> {
   const outFeatures = kind === "geglu" ? 2 * dFf : dFf;
   return {
     up_proj: initLinear({ inFeatures: width, outFeatures }),
-    down_proj: initLinear({ inFeatures: dFf, outFeatures: width, zero: true }),
+    down_proj: initLinear({ inFeatures: dFf, outFeatures: width, zero }),
   };
 }
 
 /** A feed-forward block that adds nothing at first. */
 export function initFeedForward(
-  options: { width: number; dFf: number; condFeatures: number; kind: FeedForwardKind },
+  { norm, condFeatures, ...options }: {
+    width: number;
+    dFf: number;
+    condFeatures: number;
+    kind: FeedForwardKind;
+    norm?: NormSpec | undefined;
+  },
 ): Inits<FeedForwardParams> {
-  const { width: features, condFeatures } = options;
-  return { norm: initAdaRMSNorm({ features, condFeatures }), ...initUpDown(options) };
+  return {
+    norm: initAdaNorm({ features: options.width, condFeatures, norm }),
+    ...initUpDown({ ...options, zero: !norm?.gate }),
+  };
 }
 
 /** W_down dropout(act(W_up x)). */
@@ -52,11 +65,16 @@ export function upDown(
   }
 }
 
-/** x + W_down dropout(act(W_up AdaRMSNorm(x, cond))). */
+/** x + gate · W_down dropout(act(W_up norm(x, cond))), AdaRMSNorm without a gate by default. */
 export function feedForward(
   p: FeedForwardParams,
   x: tf.Tensor,
-  { cond, ...options }: { cond: tf.Tensor } & Parameters<typeof upDown>[2],
+  { cond, norm, ...options }:
+    & { cond: tf.Tensor; norm?: NormSpec | undefined }
+    & Parameters<
+      typeof upDown
+    >[2],
 ): tf.Tensor {
-  return tf.add(x, upDown(p, adaRMSNorm(p.norm, x, cond), options));
+  const { y, gate } = adaNorm(p.norm, x, { cond, norm });
+  return addGated(x, { y: upDown(p, y, options), gate });
 }

@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import { type Attention, softmaxAttention } from "./attention.ts";
-import type { AttentionKind } from "./attention_kind.ts";
+import { type AttentionKind, tokensOf } from "./attention_kind.ts";
 
 /** Every token sees every token. */
 export type GlobalAttentionSpec = { kind: "global"; dHead: number };
@@ -16,6 +16,6 @@ export const globalKind: AttentionKind<GlobalAttentionSpec> = {
   kind: "global",
   local: false,
   check: () => {},
-  pairs: (_, { h, w }) => (h * w) ** 2,
+  pairs: (_, { grid }) => tokensOf(grid) ** 2,
   attention: () => globalAttention(),
 };

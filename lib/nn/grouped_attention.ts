@@ -22,6 +22,43 @@ export type Groups = {
   sees: Uint8Array;
 };
 
+/**
+ * The groups of a grid from those of its axes, `slow` the slower one: a group for each pair of groups, where a query
+ * sees a key that it sees on both axes.
+ */
+export function crossGroups(slow: Groups, fast: Groups): Groups {
+  const groups = slow.groups * fast.groups;
+  const members = (a: Int32Array, b: Int32Array) => {
+    const m = a.length / slow.groups, n = b.length / fast.groups;
+    return Int32Array.from({ length: a.length * b.length }, (_, place) => {
+      const group = Math.floor(place / (m * n)), i = Math.floor(place / n) % m;
+      const x = a[Math.floor(group / fast.groups) * m + i];
+      const y = b[group % fast.groups * n + place % n];
+      return x < 0 || y < 0 ? -1 : x * fast.tokens + y;
+    });
+  };
+  const [K, k] = [slow, fast].map(({ keys, groups }) => keys.length / groups);
+  const [M, m] = [slow, fast].map(({ queries, groups }) => queries.length / groups);
+  const sees = new Uint8Array(groups * M * m * K * k);
+  for (let row = 0, group = 0; group < groups; group++) {
+    const a = Math.floor(group / fast.groups) * M, b = group % fast.groups * m;
+    for (let query = 0; query < M * m; query++) {
+      const seenFast = (b + query % m) * k, seenSlow = (a + Math.floor(query / m)) * K;
+      for (let key = 0; key < K; key++, row++) {
+        if (!slow.sees[seenSlow + key]) continue;
+        sees.set(fast.sees.subarray(seenFast, seenFast + k), row * k);
+      }
+    }
+  }
+  return {
+    tokens: slow.tokens * fast.tokens,
+    groups,
+    queries: members(slow.queries, fast.queries),
+    keys: members(slow.keys, fast.keys),
+    sees,
+  };
+}
+
 /** Groups as constants for a number of heads; a row is token · heads + head. */
 export type GroupPlan = {
   groups: number;

@@ -8,11 +8,11 @@
 import * as tf from "@tensorflow/tfjs";
 import { normals, type Stream, substream, uniforms } from "../engine/random.ts";
 
-/** What a tensor starts from: a constant, U(−bound, bound), N(0, 1), or given numbers. */
+/** What a tensor starts from: a constant, U(−bound, bound), N(0, std²) with std 1 by default, or given numbers. */
 export type Start =
   | { kind: "fill"; value: number }
   | { kind: "uniform"; bound: number }
-  | { kind: "normal" }
+  | { kind: "normal"; std?: number }
   | { kind: "data"; data: Float32Array };
 /** One tensor to be: its shape and what it starts from. */
 export type Init = { shape: number[]; start: Start };
@@ -47,20 +47,26 @@ export function mapInits<P>(inits: Inits<P>, fn: (init: Init, path: string) => t
  * ```
  */
 export function createParams<P>(inits: Inits<P>, random: Stream): P {
-  return mapInits<P>(inits, ({ shape, start }, path) => {
-    const n = shape.reduce((a, b) => a * b, 1);
-    const stream = substream(random, path);
-    switch (start.kind) {
-      case "fill":
-        return tf.fill(shape, start.value);
-      case "uniform":
-        return tf.tensor(uniforms(stream, 0, n).map((u) => (2 * u - 1) * start.bound), shape);
-      case "normal":
-        return tf.tensor(normals(stream, 0, n), shape);
-      case "data":
-        return tf.tensor(start.data, shape);
-    }
-  });
+  return mapInits<P>(inits, (init, path) => startTensor(init, { random, path }));
+}
+
+/** One tensor as {@link createParams} makes it: its numbers depend on its path alone. */
+export function startTensor(
+  { shape, start }: Init,
+  { random, path }: { random: Stream; path: string },
+): tf.Tensor {
+  const n = shape.reduce((a, b) => a * b, 1);
+  const stream = substream(random, path);
+  switch (start.kind) {
+    case "fill":
+      return tf.fill(shape, start.value);
+    case "uniform":
+      return tf.tensor(uniforms(stream, 0, n).map((u) => (2 * u - 1) * start.bound), shape);
+    case "normal":
+      return tf.tensor(normals(stream, 0, n).map((x) => x * (start.std ?? 1)), shape);
+    case "data":
+      return tf.tensor(start.data, shape);
+  }
 }
 
 function isInit(node: object): node is Init {

@@ -7,7 +7,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import type { Attention } from "./attention.ts";
-import type { AttentionKind } from "./attention_kind.ts";
+import { type AttentionKind, tokensOf } from "./attention_kind.ts";
 import {
   groupedAttention,
   groupedAttentionWeights,
@@ -16,7 +16,9 @@ import {
 } from "./grouped_attention.ts";
 import { chooseTile, type Tile, type WindowedGrid, windowGroups } from "./window_groups.ts";
 
-/** Every token sees the kernelSize × kernelSize tokens around it. */
+export { chooseTile, type Tile } from "./window_groups.ts";
+
+/** Every token sees the kernelSize × kernelSize tokens around it (× kernelSize on three axes). */
 export type NeighborhoodAttentionSpec = {
   kind: "neighborhood";
   dHead: number;
@@ -37,7 +39,7 @@ export function windowStart(
 }
 
 /** Throws a RangeError unless the kernel is odd and fits the grid, dilated. */
-export function checkNeighborhood({ h, w, kernelSize, dilation = 1 }: Neighborhoods): void {
+export function checkNeighborhood({ grid, kernelSize, dilation = 1 }: Neighborhoods): void {
   if (!(Number.isInteger(kernelSize) && kernelSize >= 1 && kernelSize % 2 === 1)) {
     throw new RangeError(
       `Cannot attend to neighborhoods as kernelSize must be odd and at least 1: kernelSize is ${kernelSize}`,
@@ -49,19 +51,21 @@ export function checkNeighborhood({ h, w, kernelSize, dilation = 1 }: Neighborho
     );
   }
   const extent = kernelSize * dilation;
-  if (!(extent <= h && extent <= w)) {
+  if (!grid.every((side) => extent <= side)) {
     const [times, and] = dilation > 1 ? [" times dilation", `, dilation is ${dilation}`] : ["", ""];
     throw new RangeError(
-      `Cannot attend to neighborhoods as kernelSize${times} must not exceed the grid: kernelSize is ${kernelSize}${and}, grid is ${h} × ${w}`,
+      `Cannot attend to neighborhoods as kernelSize${times} must not exceed the grid: kernelSize is ${kernelSize}${and}, grid is ${
+        grid.join(" × ")
+      }`,
     );
   }
 }
 
-/** Neighborhood attention on an h × w grid; `tile` is chosen where it is not given. */
+/** Neighborhood attention on a grid; `tile` is chosen where it is not given. */
 export function neighborhoodAttention(
-  { heads, tile, ...grid }: Neighborhoods & { heads: number; tile?: Tile },
+  { heads, tile, ...windows }: Neighborhoods & { heads: number; tile?: Tile },
 ): Attention {
-  const plan = planGroups(neighborhoodGroups(grid, tile), { heads });
+  const plan = planGroups(neighborhoodGroups(windows, tile), { heads });
   return { attend: (q, k, v) => groupedAttention(plan, { q, k, v }) };
 }
 
@@ -69,21 +73,20 @@ export function neighborhoodAttention(
 export const neighborhoodKind: AttentionKind<NeighborhoodAttentionSpec> = {
   kind: "neighborhood",
   local: true,
-  check: ({ kernelSize, dilation = 1 }, { h, w }) =>
-    checkNeighborhood({ h, w, kernelSize, dilation }),
-  pairs: ({ kernelSize }, { h, w }) => h * w * kernelSize ** 2,
+  check: ({ kernelSize, dilation = 1 }, grid) => checkNeighborhood({ grid, kernelSize, dilation }),
+  pairs: ({ kernelSize }, { grid }) => tokensOf(grid) * kernelSize ** grid.length,
   attention: ({ kernelSize, dilation = 1 }, at) =>
     neighborhoodAttention({ ...at, kernelSize, dilation }),
 };
 
 /** The tiles of a grid with their halos, as groups. */
-export function neighborhoodGroups(grid: Neighborhoods, tile?: Tile): Groups {
-  checkNeighborhood(grid);
+export function neighborhoodGroups(windows: Neighborhoods, tile?: Tile): Groups {
+  checkNeighborhood(windows);
   const rule = (i: number, axis: { length: number; kernelSize: number }) => {
     const from = windowStart(i, axis);
     return { from, to: from + axis.kernelSize };
   };
-  return windowGroups(grid, { rule, tile: tile ?? chooseTile(grid) });
+  return windowGroups(windows, { rule, tile: tile ?? chooseTile(windows) });
 }
 
 /**
@@ -98,7 +101,7 @@ export function neighborhoodAttentionWeights(
 ): tf.Tensor {
   return tf.tidy(() => {
     const [B, h, w, heads, d] = q.shape as [number, number, number, number, number];
-    const groups = neighborhoodGroups({ h, w, kernelSize, dilation });
+    const groups = neighborhoodGroups({ grid: [h, w], kernelSize, dilation });
     const flat = (x: tf.Tensor) => tf.reshape(x, [B, h * w, heads, d]);
     const plan = planGroups(groups, { heads });
     const P = groupedAttentionWeights(plan, { q: flat(q), k: flat(k) });

@@ -3,9 +3,9 @@ import { applyWithAdjoint } from "./adjoint.ts";
 import type { Inits } from "./init.ts";
 import { initLinear, linear, type LinearParams } from "./linear.ts";
 
-/** How a skip joins the upsampled stream (paper, Table 2). */
-export type SkipKind = "lerp" | "add" | "concat";
-/** The scalar of a lerp skip, or the projection of a concat skip; nothing for an additive one. */
+/** How a skip joins the upsampled stream (paper, Table 2), or that there is none. */
+export type SkipKind = "lerp" | "add" | "concat" | "none";
+/** The scalar of a lerp skip, or the projection of a concat skip; nothing for the others. */
 export type SkipParams = { fac?: tf.Tensor; skip_proj?: LinearParams };
 
 /** The parameters that a kind of skip needs, for streams of `features` channels. */
@@ -16,6 +16,7 @@ export function initSkip(
     case "lerp":
       return { fac: { shape: [1], start: { kind: "fill", value: 0.5 } } };
     case "add":
+    case "none":
       return {};
     case "concat":
       return { skip_proj: initLinear({ inFeatures: 2 * features, outFeatures: features }) };
@@ -32,6 +33,8 @@ export function joinSkip(
       return lerpSkip(p as { fac: tf.Tensor }, skip, up);
     case "add":
       return tf.add(skip, up);
+    case "none":
+      return up;
     case "concat": {
       // a projection of both, written as the sum of two: nothing is concatenated
       const [wSkip, wUp] = tf.split(p.skip_proj!.weight, 2, 1);

@@ -5,9 +5,9 @@
  * @module
  */
 import type { Attention } from "./attention.ts";
-import type { AttentionKind, Grid } from "./attention_kind.ts";
+import type { AttentionKind } from "./attention_kind.ts";
 import { groupedAttention, type Groups, planGroups } from "./grouped_attention.ts";
-import { chooseTile, type Tile, windowGroups } from "./window_groups.ts";
+import { chooseTile, type Tile, type WindowedGrid, windowGroups } from "./window_groups.ts";
 
 /** Every token sees those at most kernelSize >> 1 rows and columns away. */
 export type SlidingWindowAttentionSpec = {
@@ -16,6 +16,9 @@ export type SlidingWindowAttentionSpec = {
   /** Odd; a window may be larger than the grid. */
   kernelSize: number;
 };
+
+/** A grid and the side of a window. */
+export type SlidingWindows = Omit<WindowedGrid, "dilation">;
 
 /** The window of position i on an axis: i − (k >> 1) to i + (k >> 1), as far as the axis goes. */
 export function slidingWindow(
@@ -35,18 +38,18 @@ export function checkSlidingWindow({ kernelSize }: { kernelSize: number }): void
   }
 }
 
-/** Sliding-window attention on an h × w grid; `tile` is chosen where it is not given. */
+/** Sliding-window attention on a grid; `tile` is chosen where it is not given. */
 export function slidingWindowAttention(
-  { heads, tile, ...grid }: Grid & { kernelSize: number; heads: number; tile?: Tile },
+  { heads, tile, ...windows }: SlidingWindows & { heads: number; tile?: Tile },
 ): Attention {
-  const plan = planGroups(slidingWindowGroups(grid, tile), { heads });
+  const plan = planGroups(slidingWindowGroups(windows, tile), { heads });
   return { attend: (q, k, v) => groupedAttention(plan, { q, k, v }) };
 }
 
 /** The tiles of a grid with their halos, as groups. */
-export function slidingWindowGroups(grid: Grid & { kernelSize: number }, tile?: Tile): Groups {
-  checkSlidingWindow(grid);
-  return windowGroups(grid, { rule: slidingWindow, tile: tile ?? chooseTile(grid) });
+export function slidingWindowGroups(windows: SlidingWindows, tile?: Tile): Groups {
+  checkSlidingWindow(windows);
+  return windowGroups(windows, { rule: slidingWindow, tile: tile ?? chooseTile(windows) });
 }
 
 /**
@@ -57,12 +60,10 @@ export const slidingWindowKind: AttentionKind<SlidingWindowAttentionSpec> = {
   kind: "sliding-window",
   local: true,
   check: checkSlidingWindow,
-  pairs: ({ kernelSize }, { h, w }) => {
-    const [rows, columns] = [h, w].map((length) => {
+  pairs: ({ kernelSize }, { grid }) =>
+    grid.reduce((pairs, length) => {
       const reach = Math.min(kernelSize >> 1, length - 1);
-      return length * (2 * reach + 1) - reach * (reach + 1);
-    });
-    return rows * columns;
-  },
+      return pairs * (length * (2 * reach + 1) - reach * (reach + 1));
+    }, 1),
   attention: ({ kernelSize }, at) => slidingWindowAttention({ ...at, kernelSize }),
 };

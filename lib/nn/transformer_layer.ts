@@ -1,5 +1,12 @@
 import type * as tf from "@tensorflow/tfjs";
+import type { NormSpec } from "./ada_norm.ts";
 import type { Attention } from "./attention.ts";
+import {
+  crossAttention,
+  type CrossAttentionParams,
+  type CrossCond,
+  initCrossAttention,
+} from "./cross_attention.ts";
 import type { DropoutSource } from "./dropout.ts";
 import {
   feedForward,
@@ -8,27 +15,44 @@ import {
   initFeedForward,
 } from "./feed_forward.ts";
 import type { Inits } from "./init.ts";
-import { initSelfAttention, selfAttention, type SelfAttentionParams } from "./self_attention.ts";
+import {
+  initSelfAttention,
+  selfAttention,
+  type SelfAttentionParams,
+  type Similarity,
+} from "./self_attention.ts";
 
-/** One layer: self-attention (absent in levels without attention), then feed-forward. */
-export type TransformerLayerParams = { self_attn?: SelfAttentionParams; ff: FeedForwardParams };
+/** One layer: self-attention (absent in levels without it), cross-attention (where wanted), then feed-forward. */
+export type TransformerLayerParams = {
+  self_attn?: SelfAttentionParams;
+  cross_attn?: CrossAttentionParams;
+  ff: FeedForwardParams;
+};
 
 /** A layer that passes its input through at first. */
 export function initTransformerLayer(
-  { dHead, ...options }: {
+  { dHead, cross, ...options }: {
     width: number;
     dFf: number;
     condFeatures: number;
     kind: FeedForwardKind;
     rope: boolean;
-    /** Width of a head; undefined for a layer without attention. */
+    /** Axes of the grid; 2 by default. */
+    axes?: number;
+    frequencies?: readonly [lowest: number, highest: number];
+    norm?: NormSpec | undefined;
+    similarity?: Similarity | undefined;
+    /** Width of a head; undefined for a layer without self-attention. */
     dHead: number | undefined;
+    /** Cross-attention: its heads' width, and the width of the sequence. */
+    cross?: { dHead: number; crossFeatures: number } | undefined;
   },
 ): Inits<TransformerLayerParams> {
   return {
     ...(dHead === undefined ? {} : { self_attn: initSelfAttention({ ...options, dHead }) }),
+    ...(cross ? { cross_attn: initCrossAttention({ ...options, ...cross }) } : {}),
     ff: initFeedForward(options),
-  };
+  } as Inits<TransformerLayerParams>;
 }
 
 /** What a layer needs beside its parameters and its input. */
@@ -41,6 +65,12 @@ export type TransformerLayerOptions = {
   /** The layer's number in its level, down path first. */
   layer: number;
   kind: FeedForwardKind;
+  /** Norm of every block; AdaRMSNorm by default. */
+  norm?: NormSpec | undefined;
+  /** Width of a head; needed where the similarity is a dot product. */
+  dHead?: number | undefined;
+  /** The sequence that `cross_attn` attends to. */
+  cross?: CrossCond | undefined;
   rate: number;
   source?: DropoutSource | undefined;
   /** Path of the layer, for dropout. */
@@ -51,10 +81,14 @@ export type TransformerLayerOptions = {
 export function transformerLayer(
   p: TransformerLayerParams,
   x: tf.Tensor,
-  { site, ...options }: TransformerLayerOptions,
+  { site, cross, ...options }: TransformerLayerOptions,
 ): tf.Tensor {
-  const attended = p.self_attn
-    ? selfAttention(p.self_attn, x, { ...options, site: `${site}.self_attn` })
-    : x;
-  return feedForward(p.ff, attended, { ...options, site: `${site}.ff` });
+  let y = x;
+  if (p.self_attn) {
+    y = selfAttention(p.self_attn, y, { ...options, site: `${site}.self_attn` });
+  }
+  if (p.cross_attn) {
+    y = crossAttention(p.cross_attn, y, { ...options, cross: cross!, site: `${site}.cross_attn` });
+  }
+  return feedForward(p.ff, y, { ...options, site: `${site}.ff` });
 }

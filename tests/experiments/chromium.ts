@@ -20,11 +20,13 @@ export async function findChromium(): Promise<string | undefined> {
 
 /** What a page did, and a way to ask it. */
 export type OpenPage = {
-  /** Exceptions, console errors and warnings, and the browser's own log. */
+  /** Exceptions, console errors and warnings, and the browser's own log; those of workers too. */
   complaints: string[];
   /** Addresses asked for other than file:, data: and blob:. */
   requests: string[];
   evaluate(expression: string): Promise<unknown>;
+  /** What is seen of the page now, as a PNG file. */
+  screenshot(): Promise<Uint8Array>;
 };
 
 type Message = {
@@ -87,21 +89,33 @@ export async function withPage<T>(
           break;
         case "Page.loadEventFired":
           loaded();
+          break;
+        case "Target.attachedToTarget": { // a worker, which waits until it is watched
+          if (!session.sessionId) break; // the page itself
+          const worker = { sessionId: params.sessionId };
+          for (const domain of ["Runtime", "Log", "Network"]) send(`${domain}.enable`, {}, worker);
+          send("Runtime.runIfWaitingForDebugger", {}, worker);
+        }
       }
     };
     let count = 0;
     let session: { sessionId?: string } = {};
-    const send = (method: string, params: unknown = {}) =>
+    const send = (method: string, params: unknown = {}, to = session) =>
       // deno-lint-ignore no-explicit-any
       new Promise<any>((resolve, reject) => {
         const id = ++count;
         waiting.set(id, ({ result, error }) =>
           error ? reject(new Error(error.message)) : resolve(result));
-        socket!.send(JSON.stringify({ id, method, params, ...session }));
+        socket!.send(JSON.stringify({ id, method, params, ...to }));
       });
     const { targetId } = await send("Target.createTarget", { url: "about:blank" });
     session = await send("Target.attachToTarget", { targetId, flatten: true });
     for (const domain of ["Page", "Runtime", "Log", "Network"]) await send(`${domain}.enable`);
+    await send("Target.setAutoAttach", {
+      autoAttach: true,
+      waitForDebuggerOnStart: true,
+      flatten: true,
+    });
     await send("Emulation.setDeviceMetricsOverride", {
       width,
       height,
@@ -122,7 +136,11 @@ export async function withPage<T>(
       if (exceptionDetails) throw new Error(exceptionDetails.exception?.description);
       return result.value;
     };
-    return await use({ complaints, requests, evaluate });
+    const screenshot = async () => {
+      const { data } = await send("Page.captureScreenshot", { captureBeyondViewport: true });
+      return Uint8Array.fromBase64(data);
+    };
+    return await use({ complaints, requests, evaluate, screenshot });
   } finally {
     if (socket?.readyState === WebSocket.OPEN) {
       const closed = new Promise((resolve) => socket!.onclose = resolve);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { cost } from "../../lib/models/cost.ts";
 import { presets } from "../../lib/models/presets.ts";
-import { growLevels } from "../../lib/models/spec.ts";
+import { type AttentionSpec, growLevels, type HditSpec } from "../../lib/models/spec.ts";
 
 /** Parameters in millions and multiply-adds in 10⁹, as printed. */
 type Row = [preset: keyof typeof presets, side: number, params: string, macs: string];
@@ -25,6 +25,15 @@ Deno.test("cost() has the figures of the paper's Tables 1, 3 and 6 to the digits
     ["imagenet-128/B2", 128, "109.3", "29.10"],
     ["imagenet-128/A", 128, "109.3", "32.17"],
     ["ffhq-1024", 1024, "85.1", "206.08"],
+    // Table 1, DiT-B/4: "~130M", 106, 657 and 6,341 GFLOP
+    ["imagenet-128/R1", 128, "131", "106.42"],
+    ["imagenet-128/R1", 256, "131", "657.48"],
+    ["imagenet-128/R1", 512, "131", "6340.62"],
+    ["imagenet-128/R3", 128, "106", "106.40"],
+    // JiT, Tables 7 and 8: 131M, 459M, 953M; its own counts, 25, 88 and 182 G at 256 px, include 32 in-context tokens
+    ["jit/B-16", 256, "131", "23.20"],
+    ["jit/L-16", 256, "459", "80.93"],
+    ["jit/H-16", 256, "953", "167.13"],
     // the reference's demonstrations
     ["kd/mnist", 28, "9.2", "0.35"],
     ["kd/cifar10", 32, "21.0", "1.97"],
@@ -33,7 +42,7 @@ Deno.test("cost() has the figures of the paper's Tables 1, 3 and 6 to the digits
   ];
   for (const [name, side, params, macs] of rows) {
     const found = cost(presets[name], [side, side]);
-    assert.equal((found.params / 1e6).toFixed(params.split(".")[1].length), params, name);
+    assert.equal((found.params / 1e6).toFixed(params.split(".")[1]?.length ?? 0), params, name);
     assert.equal((found.macs / 1e9).toFixed(2), macs, name);
   }
 });
@@ -90,4 +99,59 @@ Deno.test("cost() of a model that only adds its skips lacks one parameter a skip
   assert.equal(lerp.params - add.params, 1);
   assert.equal(concat.params - add.params, 2 * 384 ** 2);
   assert.equal(concat.macs - add.macs, 32 * 32 * 2 * 384 ** 2);
+});
+
+Deno.test("cost() of attention is 2 · width for every pair of every layer, rows and columns in turn", () => {
+  const spec = presets.smoke, [h, w] = [6, 10], depth = 3;
+  const macs = (attention: AttentionSpec) => {
+    const level = { ...spec.levels[0], depth, attention };
+    const { byPart } = cost({ ...spec, levels: [level] }, [4 * h, 4 * w]);
+    return [byPart.localAttention, byPart.globalAttention].map((n) => n / (2 * 16));
+  };
+  const dHead = 16, n = h * w;
+  assert.deepEqual(macs({ kind: "axial", dHead }), [0, n * (w + h + w)]);
+  assert.deepEqual(macs({ kind: "global", dHead }), [0, depth * n * n]);
+  assert.deepEqual(macs({ kind: "neighborhood", dHead, kernelSize: 3, dilation: 2 }), [
+    depth * n * 9,
+    0,
+  ]);
+  // 3 rows seen but at the ends, where there are 2
+  assert.deepEqual(macs({ kind: "sliding-window", dHead, kernelSize: 3 }), [
+    depth * (3 * h - 2) * (3 * w - 2),
+    0,
+  ]);
+  assert.deepEqual(macs({ kind: "none" }), [0, 0]);
+});
+
+Deno.test("cost() counts shift and gate of norms, a bottleneck, a second image and cross-attention", () => {
+  const spec: HditSpec = { ...presets.smoke, numClasses: 0 };
+  const base = cost(spec, [16, 16]);
+  const extra = (change: Partial<HditSpec>, options = {}) => {
+    const { params, macs } = cost({ ...spec, ...change }, [16, 16], options);
+    return [params - base.params, macs - base.macs];
+  };
+  const [m, w0, w1] = [32, 16, 32]; // mapping and levels
+  const shifts = m * (4 * w0 + 2 * w1); // two norms a layer, two layers in the outer level
+  assert.deepEqual(extra({ norm: { kind: "ada-layer-norm" } }), [shifts, shifts]);
+  assert.deepEqual(extra({ norm: { kind: "ada-layer-norm", gate: true } }), [
+    2 * shifts,
+    2 * shifts,
+  ]);
+  assert.deepEqual(extra({ outNorm: { kind: "ada-layer-norm" } }), [2 * m * w0 - w0, 2 * m * w0]);
+  assert.deepEqual(extra({ similarity: "dot-product" }), [-4, 0]); // one scale a head: 1 + 1 + 2
+  const tokens = 16, patch = 48;
+  assert.deepEqual(extra({ selfConditioning: true }), [patch * w0, tokens * patch * w0]);
+  const bottleneck = 4 * (patch + w0) - patch * w0;
+  assert.deepEqual(extra({ patchBottleneck: 4 }), [bottleneck, tokens * bottleneck]);
+  assert.deepEqual(extra({ position: { kind: "learned", grid: [4, 4] } }), [tokens * w0, 0]);
+  const [D, S] = [5, 7];
+  const crossed = {
+    crossCondDim: D,
+    levels: [spec.levels[0], { ...spec.levels[1], crossAttention: { dHead: 16 } }],
+  };
+  assert.deepEqual(extra(crossed, { crossTokens: S }), [
+    2 + m * w1 + D + 2 * w1 * w1 + 2 * D * w1,
+    m * w1 + 4 * 2 * w1 * w1 + S * 2 * D * w1 + 2 * 4 * S * w1, // 4 tokens in the middle
+  ]);
+  assert.throws(() => cost({ ...spec, ...crossed }, [16, 16]), /crossTokens must be at least 1/);
 });

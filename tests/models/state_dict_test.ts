@@ -108,3 +108,21 @@ Deno.test("paramGroup() is the reference's grouping", () => {
   assert.ok(group(1 / 3, true).every((name) => /^mapping\.|norm\.linear/.test(name)));
   assert.ok(group(1, true).includes("splits.0.skip_proj.weight"));
 });
+
+Deno.test("paramGroup() decays the weights of cross-attention and a bottleneck, not position tables", () => {
+  const decayed = { lrScale: 1, weightDecay: true }, not = { lrScale: 1, weightDecay: false };
+  const groups = {
+    "mid_level.0.cross_attn.q_proj.weight": decayed,
+    "mid_level.0.cross_attn.kv_proj.weight": decayed,
+    "mid_level.0.cross_attn.out_proj.weight": decayed,
+    "patch_in.out_proj.weight": decayed,
+    "mid_level.0.cross_attn.scale": not,
+    "mid_level.0.cross_attn.norm_cond.scale": not,
+    "pos_emb.weight": not,
+    "out_norm.linear.weight": { lrScale: 1 / 3, weightDecay: true },
+    "mid_level.0.cross_attn.norm.linear.weight": { lrScale: 1 / 3, weightDecay: true },
+  };
+  for (const [path, group] of Object.entries(groups)) {
+    assert.deepEqual(paramGroup(path), group, path);
+  }
+});

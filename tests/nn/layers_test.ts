@@ -63,7 +63,7 @@ Deno.test("shiftedWindowAttention() equals dense attention within the windows, s
       [h * w, h * w],
     );
     const flat = (x: tf.Tensor) => tf.transpose(tf.reshape(x, [2, h * w, 2, 4]), [0, 2, 1, 3]);
-    const attention = shiftedWindowAttention({ h, w, windowSize, heads: 2 });
+    const attention = shiftedWindowAttention({ grid: [h, w], windowSize, heads: 2 });
     assertSameWithGradients(
       (q, k, v) => attentionOnGrid(attention, { q, k, v, layer }),
       (q, k, v) => {
@@ -76,7 +76,7 @@ Deno.test("shiftedWindowAttention() equals dense attention within the windows, s
 });
 
 Deno.test("shiftedWindowAttention() refuses windows that do not tile the grid", () => {
-  assert.throws(() => shiftedWindowAttention({ h: 12, w: 8, windowSize: 8, heads: 1 }), {
+  assert.throws(() => shiftedWindowAttention({ grid: [12, 8], windowSize: 8, heads: 1 }), {
     name: "RangeError",
     message: /windowSize is 8, grid is 12 × 8/,
   });
@@ -119,7 +119,7 @@ Deno.test("shiftedWindowAttention() and globalAttention() leave no tensors behin
   const [q, k, v] = ["q", "k", "v"].map((name) => random([1, 4, 4, 1, 4], name));
   assertNoLeak(() =>
     tf.tidy(() => {
-      const windows = shiftedWindowAttention({ h: 4, w: 4, windowSize: 2, heads: 1 });
+      const windows = shiftedWindowAttention({ grid: [4, 4], windowSize: 2, heads: 1 });
       return [
         attentionOnGrid(windows, { q, k, v, layer: 1 }),
         attentionOnGrid(globalAttention(), { q, k, v }),

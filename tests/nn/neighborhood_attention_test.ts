@@ -42,7 +42,7 @@ function denseOracle(kernelSize: number) {
 function onGrid(h: number, w: number, kernelSize: number, tile?: Tile) {
   return (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) => {
     const heads = q.shape[3]!;
-    const options = { h, w, kernelSize, heads, ...(tile ? { tile } : {}) };
+    const options = { grid: [h, w], kernelSize, heads, ...(tile ? { tile } : {}) };
     return attentionOnGrid(neighborhoodAttention(options), { q, k, v });
   };
 }
@@ -77,12 +77,12 @@ Deno.test("neighborhoodAttention() equals dense attention masked by the window r
 
 Deno.test("neighborhoodAttention() equals the oracle whatever the tile, padded tiles and all", () => {
   const cases: [h: number, w: number, kernelSize: number, tile: Tile][] = [
-    [16, 16, 7, { ty: 8, tx: 8 }],
-    [17, 9, 3, { ty: 5, tx: 7 }], // last tiles of 2
-    [12, 12, 7, { ty: 4, tx: 4 }], // the smallest tiles for k = 7: halos overlap
-    [13, 5, 5, { ty: 5, tx: 5 }],
-    [11, 21, 5, { ty: 11, tx: 6 }],
-    [9, 9, 1, { ty: 2, tx: 4 }],
+    [16, 16, 7, [8, 8]],
+    [17, 9, 3, [5, 7]], // last tiles of 2
+    [12, 12, 7, [4, 4]], // the smallest tiles for k = 7: halos overlap
+    [13, 5, 5, [5, 5]],
+    [11, 21, 5, [11, 6]],
+    [9, 9, 1, [2, 4]],
   ];
   for (const [h, w, kernelSize, tile] of cases) {
     tf.tidy(() => {
@@ -97,20 +97,19 @@ Deno.test("chooseTile() leaves every tile enough real rows, and pads nothing whe
     fc.property(fc.integer({ min: 1, max: 200 }), fc.integer({ min: 0, max: 8 }), (h, half) => {
       const kernelSize = 2 * half + 1;
       fc.pre(kernelSize <= h);
-      const { ty } = chooseTile({ h, w: kernelSize, kernelSize });
+      const [ty] = chooseTile({ grid: [h, kernelSize], kernelSize });
       const tiles = Math.ceil(h / ty), last = h - (tiles - 1) * ty;
       assert.ok(tiles === 1 || (ty > half && last > half), `tiles of ${ty}, the last ${last}`);
     }),
   );
   for (const side of [32, 64, 128, 256]) {
-    const { ty, tx } = chooseTile({ h: side, w: side, kernelSize: 7 });
-    assert.deepEqual([ty, tx], [8, 8]);
+    assert.deepEqual(chooseTile({ grid: [side, side], kernelSize: 7 }), [8, 8]);
   }
 });
 
 Deno.test("neighborhoodGroups() has a constant number of keys and logits for each token, at any size", () => {
   for (const side of [32, 64, 128]) {
-    const { tokens, keys, sees } = neighborhoodGroups({ h: side, w: side, kernelSize: 7 });
+    const { tokens, keys, sees } = neighborhoodGroups({ grid: [side, side], kernelSize: 7 });
     assert.equal(keys.length / tokens, 14 * 14 / 64); // tiles of 8 × 8 and a halo of 3
     assert.equal(sees.length / tokens, 14 * 14);
   }
@@ -118,7 +117,7 @@ Deno.test("neighborhoodGroups() has a constant number of keys and logits for eac
 
 Deno.test("neighborhoodAttention() has a gradient inside the window and exactly none outside", () => {
   const [h, w, kernelSize] = [40, 24, 7];
-  const { ty, tx } = chooseTile({ h, w, kernelSize });
+  const [ty, tx] = chooseTile({ grid: [h, w], kernelSize });
   assert.ok(ty < h && tx < w); // several tiles on both axes
   for (const [y, x] of [[0, 0], [0, 23], [39, 0], [39, 23], [8, 7], [7, 8], [20, 12], [37, 1]]) {
     tf.tidy(() => {
@@ -182,15 +181,18 @@ Deno.test("neighborhoodAttentionWeights() times the values of each window is the
 });
 
 Deno.test("neighborhoodAttention() refuses even kernels and kernels beyond the grid", () => {
-  assert.throws(() => neighborhoodAttention({ h: 8, w: 8, heads: 1, kernelSize: 4 }), {
+  assert.throws(() => neighborhoodAttention({ grid: [8, 8], heads: 1, kernelSize: 4 }), {
     name: "RangeError",
     message: /odd and at least 1: kernelSize is 4/,
   });
-  assert.throws(() => neighborhoodAttention({ h: 8, w: 6, heads: 1, kernelSize: 7 }), {
+  assert.throws(() => neighborhoodAttention({ grid: [8, 6], heads: 1, kernelSize: 7 }), {
     name: "RangeError",
     message: /kernelSize is 7, grid is 8 × 6/,
   });
-  assert.throws(() => neighborhoodAttention({ h: 8, w: 8, heads: 1, kernelSize: NaN }), RangeError);
+  assert.throws(
+    () => neighborhoodAttention({ grid: [8, 8], heads: 1, kernelSize: NaN }),
+    RangeError,
+  );
 });
 
 Deno.test("neighborhoodAttention() with one key in the window returns the values", () => {

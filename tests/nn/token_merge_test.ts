@@ -83,3 +83,21 @@ Deno.test("tokenMerge() and unpatchify() refuse grids and widths that the patch 
     message: /features is 6/,
   });
 });
+
+Deno.test("patchify() and unpatchify() cut sound and video as they cut images", () => {
+  tf.tidy(() => {
+    const sound = tf.tensor([[[1], [2], [3], [4], [5], [6]]]); // 6 frames, one channel
+    assert.deepEqual(patchify(sound, [3]).arraySync(), [[[1, 2, 3], [4, 5, 6]]]);
+    const video = random([2, 4, 6, 2, 3]), patch = [2, 3, 1];
+    const tokens = patchify(video, patch);
+    assert.deepEqual(tokens.shape, [2, 2, 2, 2, 18]);
+    assert.deepEqual(unpatchify(tokens, patch).dataSync(), video.dataSync());
+    // frames of one patch hold what cutting each frame alone gives
+    const frame = (t: number) =>
+      tf.reshape(tf.slice(video, [0, t, 0, 0, 0], [2, 1, 6, 2, 3]), [2, 6, 2, 3]);
+    const both = tf.concat([patchify(frame(2), [3, 1]), patchify(frame(3), [3, 1])], -1);
+    const second = tf.reshape(tf.slice(tokens, [0, 1, 0, 0, 0], [2, 1, 2, 2, 18]), [2, 2, 2, 18]);
+    assert.deepEqual(second.dataSync(), both.dataSync());
+  });
+  assert.throws(() => patchify(tf.zeros([1, 4, 4, 2]), [2]), /patch is 2, grid is 4 × 4/);
+});

@@ -113,7 +113,7 @@ function put(tree: Json, [key, ...rest]: string[], value: tf.Tensor): void {
 }
 
 type Make = (
-  grid: { h: number; w: number; heads: number },
+  grid: { grid: [h: number, w: number]; heads: number },
   settings: Json,
 ) => { attention: Attention; layer?: number };
 
@@ -121,7 +121,7 @@ type Make = (
 function attentionBlock(stem: string, make: Make): Handler {
   return layer(stem, (p, { x, pos, cond }, settings) => {
     const [B, h, w, C] = x.shape as [number, number, number, number];
-    const { attention, layer = 0 } = make({ h, w, heads: C / settings.d_head }, settings);
+    const { attention, layer = 0 } = make({ grid: [h, w], heads: C / settings.d_head }, settings);
     const tokens = tf.reshape(x, [B, h * w, C]);
     const places = tf.reshape(pos, [h * w, 2]);
     const options = { cond, pos: places, attention, layer, site: "", rate: 0 };
@@ -169,14 +169,14 @@ export const handlers: Handler[] = [
     (tensors, { kernel_size: kernelSize, softmax_scale }) =>
       withGradients(tensors, ["q", "k", "v"], ({ q, k, v }) => {
         const [, h, w, heads] = q.shape as number[];
-        const attention = neighborhoodAttention({ h, w, heads, kernelSize });
+        const attention = neighborhoodAttention({ grid: [h, w], heads, kernelSize });
         return attentionOnGrid(attention, { q: tf.mul(q, softmax_scale), k, v });
       }),
   ),
   cases("shifted_window_attention_core", (tensors, settings) => {
     const { window_size: windowSize, window_shift: shift, softmax_scale } = settings;
     const [, heads, h, w] = tensors.q.shape as number[];
-    const { attention, layer = 0 } = shifted({ h, w, heads }, settings);
+    const { attention, layer = 0 } = shifted({ grid: [h, w], heads }, settings);
     const gridFirst = (x: tf.Tensor) => tf.transpose(x, [0, 2, 3, 1, 4]); // heads come before h, w
     const [ny, nx] = [h / windowSize, w / windowSize];
     return {
@@ -190,7 +190,7 @@ export const handlers: Handler[] = [
         return tf.transpose(y, [0, 3, 1, 2, 4]);
       }),
       mask: tf.tensor(
-        Int32Array.from(shiftedWindowGroups({ h, w, windowSize, shift }).sees),
+        Int32Array.from(shiftedWindowGroups({ grid: [h, w], windowSize, shift }).sees),
         [ny, nx, windowSize ** 2, windowSize ** 2],
         "int32",
       ),
@@ -235,7 +235,7 @@ export const handlers: Handler[] = [
       for (const [index, settings] of fixture.json.cases.entries()) {
         const expected = Object.fromEntries(caseTensors(fixture, index));
         const { pixel_aspect_ratio: pixelAspectRatio, align_corners: alignCorners } = settings;
-        const pos = axialPositions(settings.h, settings.w, { pixelAspectRatio, alignCorners });
+        const pos = axialPositions([settings.h, settings.w], { pixelAspectRatio, alignCorners });
         const actual: Record<string, Float32Array> = { pos: pos.data };
         if (expected.downscaled) actual.downscaled = downscalePositions(pos).data;
         const tolerance = toleranceOf(fixture, index);

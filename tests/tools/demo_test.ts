@@ -144,7 +144,8 @@ function assertSamePictures(actual: number[], wanted: Float32Array): void {
   const bytes = toBytes(wanted);
   assert.equal(actual.length, bytes.length);
   // a number that lies between two bytes may go either way
-  assert.ok(bytes.every((byte, i) => Math.abs(byte - actual[i]) <= 1));
+  const error = bytes.reduce((most, byte, i) => Math.max(most, Math.abs(byte - actual[i])), 0);
+  assert.ok(error <= 1, `the largest error is ${error} of 255`);
 }
 
 for (const dark of [false, true]) {
@@ -193,7 +194,9 @@ for (const dark of [false, true]) {
           const unnamed = `[...document.querySelectorAll("input, select, button, canvas")]
             .filter((e) => !(e.labels?.length || e.ariaLabel || e.textContent.trim())).length`;
           assert.equal(await page.evaluate(unnamed), 0);
-          assert.deepEqual(page.complaints, []);
+          // Chromium's own note where there is no GPU, which the page asks for first
+          const complaints = page.complaints.filter((text) => text !== "No available adapters.");
+          assert.deepEqual(complaints, []);
           assert.ok(page.requests.some((address) => address.endsWith("/ort/ort.wasm.min.mjs")));
           assert.deepEqual(page.requests.filter((address) => !address.startsWith(url)), []);
         });

@@ -56,30 +56,51 @@ export const MICROSOFT = "com.microsoft";
 
 const encoder = new TextEncoder();
 
-/** A growing buffer of protocol-buffer fields. */
+/** Byte arrays from this length on are not copied until the message is finished. */
+const LARGE = 4096;
+
+/** A growing message of protocol-buffer fields. */
 class Writer {
-  #bytes = new Uint8Array(1024);
-  #length = 0;
+  #parts: Uint8Array[] = []; // what comes before the buffer
+  #partsLength = 0;
+  #buffer = new Uint8Array(256);
+  #length = 0; // of the buffer
+
+  get size(): number {
+    return this.#partsLength + this.#length;
+  }
+
+  #append(part: Uint8Array): void {
+    this.#parts.push(part);
+    this.#partsLength += part.length;
+  }
 
   #reserve(n: number): void {
-    if (this.#length + n <= this.#bytes.length) return;
-    const grown = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + n));
-    grown.set(this.#bytes.subarray(0, this.#length));
-    this.#bytes = grown;
+    if (this.#length + n <= this.#buffer.length) return;
+    const capacity = Math.max(n, 256, Math.min(2 * this.#buffer.length, 2 ** 16));
+    this.#endPart();
+    this.#buffer = new Uint8Array(capacity);
+  }
+
+  #endPart(): void {
+    if (this.#length === 0) return;
+    this.#append(this.#buffer.subarray(0, this.#length));
+    this.#buffer = this.#buffer.subarray(this.#length);
+    this.#length = 0;
   }
 
   #varint(value: number): void {
     this.#reserve(10);
     if (value < 0) { // two's complement in 64 bits
       let rest = BigInt.asUintN(64, BigInt(value));
-      for (; rest > 127n; rest >>= 7n) this.#bytes[this.#length++] = Number(rest & 127n) | 128;
-      this.#bytes[this.#length++] = Number(rest);
+      for (; rest > 127n; rest >>= 7n) this.#buffer[this.#length++] = Number(rest & 127n) | 128;
+      this.#buffer[this.#length++] = Number(rest);
       return;
     }
     for (; value > 127; value = Math.floor(value / 128)) {
-      this.#bytes[this.#length++] = (value & 127) | 128;
+      this.#buffer[this.#length++] = (value & 127) | 128;
     }
-    this.#bytes[this.#length++] = value;
+    this.#buffer[this.#length++] = value;
   }
 
   int(field: number, value: number): void {
@@ -90,16 +111,26 @@ class Writer {
   float(field: number, value: number): void {
     this.#varint(field << 3 | 5);
     this.#reserve(4);
-    new DataView(this.#bytes.buffer).setFloat32(this.#length, value, true);
+    const { buffer, byteOffset } = this.#buffer;
+    new DataView(buffer, byteOffset).setFloat32(this.#length, value, true);
     this.#length += 4;
   }
 
   bytes(field: number, value: Uint8Array): void {
     this.#varint(field << 3 | 2);
     this.#varint(value.length);
-    this.#reserve(value.length);
-    this.#bytes.set(value, this.#length);
-    this.#length += value.length;
+    this.#raw(value);
+  }
+
+  #raw(value: Uint8Array): void {
+    if (value.length < LARGE) {
+      this.#reserve(value.length);
+      this.#buffer.set(value, this.#length);
+      this.#length += value.length;
+    } else {
+      this.#endPart();
+      this.#append(value);
+    }
   }
 
   text(field: number, value: string): void {
@@ -109,11 +140,22 @@ class Writer {
   message(field: number, write: (w: Writer) => void): void {
     const inner = new Writer();
     write(inner);
-    this.bytes(field, inner.finish());
+    this.#varint(field << 3 | 2);
+    this.#varint(inner.size);
+    inner.#endPart();
+    for (const part of inner.#parts) this.#raw(part);
   }
 
-  finish(): Uint8Array {
-    return this.#bytes.subarray(0, this.#length);
+  /** The message in one piece. */
+  finish(): Uint8Array<ArrayBuffer> {
+    this.#endPart();
+    const bytes = new Uint8Array(this.#partsLength);
+    let at = 0;
+    for (const part of this.#parts) {
+      bytes.set(part, at);
+      at += part.length;
+    }
+    return bytes;
   }
 }
 
@@ -153,7 +195,7 @@ function writeValueInfo(w: Writer, { name, type, dims }: ValueInfo): void {
  * The bytes of a ModelProto: ir_version 1, producer_name 2, graph 7 { node 1, name 2, initializer 5,
  * input 11, output 12 }, opset_import 8, metadata_props 14.
  */
-export function encodeModel(model: ModelProto): Uint8Array {
+export function encodeModel(model: ModelProto): Uint8Array<ArrayBuffer> {
   const w = new Writer();
   w.int(1, IR_VERSION);
   w.text(2, "hdit");
@@ -197,5 +239,5 @@ export function encodeModel(model: ModelProto): Uint8Array {
       w.text(2, value);
     });
   }
-  return w.finish().slice();
+  return w.finish();
 }

@@ -1,5 +1,5 @@
 import type { OnnxRuntimeBackend } from "../backend.ts";
-import { type Data, isConstant, sizeOf, type Storage, subgraph } from "../graph.ts";
+import { isConstant, sizeOf, type Storage, subgraph } from "../graph.ts";
 import { type BatchShapes, isFixed } from "./batch_shapes.ts";
 
 /** Results up to this size are always folded, in bytes. */
@@ -56,6 +56,6 @@ export function foldConstants(
   return origins;
 }
 
-function bytesOf({ shape, dtype }: { shape: readonly number[]; dtype: string; data?: Data }) {
+function bytesOf({ shape, dtype }: Storage): number {
   return sizeOf(shape) * (dtype === "bool" ? 1 : 4);
 }

@@ -1,6 +1,6 @@
 import {
   type Constant,
-  type Data,
+  type GraphNode,
   isConstant,
   type Operand,
   type Shape,
@@ -8,11 +8,9 @@ import {
   type Storage,
   subgraph,
 } from "../graph.ts";
-import { type ElementType, MICROSOFT, type ModelProto, type NodeProto } from "../proto.ts";
+import { type ElementType, elementType, MICROSOFT, type ModelProto } from "../proto.ts";
 import { type BatchShapes, isFixed, type Linear } from "./batch_shapes.ts";
-
-/** Known tensors up to this size are written again for another shape, in bytes. */
-const SMALL = 65536;
+import { ModelWriter } from "./model_writer.ts";
 
 /** What goes into a model, by the names that its users see. */
 export type StandardModel = {
@@ -26,204 +24,232 @@ export type StandardModel = {
 /**
  * Writes a graph with operators of the ONNX standard alone: the runtime's own product with
  * transposed factors becomes Transpose and MatMul, and a transposed weight is stored transposed.
- *
- * A shape with one dimension that grows with the batch is written with −1 there; other numbers that
- * grow are computed from the first input's shape.
  */
-export function lowerStandard({ inputs, outputs, batch, names }: StandardModel): ModelProto {
-  const { shapes, repeated } = batch;
-  const nodes: NodeProto[] = [];
-  const initializers: ModelProto["initializers"][number][] = [];
-  const values = new Map<Storage, string>(inputs.map(({ name, storage }) => [storage, name]));
-  const fresh = uniqueNames([...inputs, ...outputs].map(({ name }) => name));
-  const written = new Map<string, string>();
-  const once = (key: string, write: () => string): string => {
-    const name = written.get(key) ?? write();
-    written.set(key, name);
-    return name;
-  };
-
-  const emit = (op: string, inputs: string[], attributes: NodeProto["attributes"] = {}) => {
-    const output = fresh(op);
-    nodes.push({ op, domain: "", inputs, outputs: [output], attributes });
-    return output;
-  };
-  const initializer = (
-    data: Data | BigInt64Array | Float64Array,
-    { name, type, dims }: { name: string; type: ElementType; dims: Shape },
-  ) => {
-    const unique = fresh(name), { buffer, byteOffset, byteLength } = data;
-    const bytes = new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
-    initializers.push({ name: unique, type, dims, bytes });
-    return unique;
-  };
-  const numbers = (values: readonly number[], { type, dims }: { type: ElementType; dims: Shape }) =>
-    once(`${type}[${dims}]${values.map((v) => Object.is(v, -0) ? "-0" : v)}`, () =>
-      initializer(typed(type, values), { name: "constant", type, dims }));
-
-  /** Whole numbers that may grow with the batch, as a vector. */
-  const linear = (values: readonly Linear[], type: ElementType): string => {
-    const list = { type, dims: [values.length] };
-    if (isFixed(values)) return numbers(values.map(({ at0 }) => at0), list);
-    const size = once("batch", () => {
-      const from = inputs.find(({ storage }) => growsAsBatch(shapes.get(storage)![0]));
-      if (!from) throw new RangeError("Cannot make the batch dynamic as no input begins with it");
-      return emit("Shape", [from.name], { start: 0, end: 1 });
-    });
-    const wide = { ...list, type: "int64" as const };
-    const slopes = numbers(values.map(({ perBatch }) => perBatch), wide);
-    const grown = emit("Mul", [size, slopes]);
-    const sum = emit("Add", [grown, numbers(values.map(({ at0 }) => at0), wide)]);
-    return type === "int64" ? sum : emit("Cast", [sum], { to: 6 });
-  };
-
-  const tensor = (storage: Storage): string => {
-    const known = values.get(storage);
-    if (known !== undefined) return known;
-    const again = repeated.get(storage);
-    const name = again ? expanded(storage, again) : stored(storage, storage.shape);
-    values.set(storage, name);
-    return name;
-  };
-  const expanded = (storage: Storage, { row, axis }: { row: Data; axis: number }) => {
-    const dims = storage.shape.map((dim, i) => i === axis ? 1 : dim);
-    const one = initializer(row, { name: nameOf(storage), type: storage.dtype, dims });
-    return emit("Expand", [one, linear(shapes.get(storage)!, "int64")]);
-  };
-  const nameOf = (storage: Storage) => names.get(storage) ?? "constant";
-  const stored = ({ data, dtype, ...storage }: Storage, dims: Shape): string => {
-    if (sizeOf(dims) <= 8) return numbers(Array.from(data!), { type: dtype, dims });
-    const name = nameOf({ data, dtype, ...storage });
-    return initializer(data!, { name, type: dtype, dims });
-  };
-  const isStored = (storage: Storage) => storage.data !== undefined && !repeated.has(storage);
-
-  const view = (operand: Operand): string => {
-    const { storage, shape } = operand, dims = shapes.get(operand)!;
-    if (sameLinear(dims, shapes.get(storage)!)) return tensor(storage);
-    const key = `${storageKey(storage)}[${dims.map(({ at0, perBatch }) => `${at0}+${perBatch}b`)}]`;
-    return once(key, () => {
-      if (isStored(storage) && storage.data!.byteLength <= SMALL) return stored(storage, shape);
-      return emit("Reshape", [tensor(storage), target(dims)], allowZero(shape));
-    });
-  };
-  const target = (dims: readonly Linear[]): string => {
-    const growing = dims.filter(({ perBatch }) => perBatch !== 0).length;
-    if (growing > 1 || dims.some(({ at0, perBatch }) => at0 === 0 && perBatch === 0)) {
-      return linear(dims, "int64");
-    }
-    return numbers(dims.map(({ at0, perBatch }) => perBatch === 0 ? at0 : -1), {
-      type: "int64",
-      dims: [dims.length],
-    });
-  };
-  const storageKey = numbering<Storage>();
-
-  /** An operand with its last two axes exchanged. */
-  const transposed = (operand: Operand): string => {
-    const { storage, shape } = operand;
-    if (!(isStored(storage) && storage.data instanceof Float32Array)) {
-      const axes = [...shape.keys()], last = axes.length - 1;
-      const perm = [...axes.slice(0, -2), last, last - 1];
-      const from = view(operand);
-      return once(`${from} transposed`, () => emit("Transpose", [from], { perm }));
-    }
-    const data = storage.data;
-    return once(`${storageKey(storage)}[${shape}] transposed`, () =>
-      initializer(transposeLast(data, shape), {
-        name: `${nameOf(storage)}.T`,
-        type: "float32",
-        dims: [...shape.slice(0, -2), shape[shape.length - 1], shape[shape.length - 2]],
-      }));
-  };
-  const input = (value: Operand | Constant | undefined): string =>
-    !value
-      ? ""
-      : !isConstant(value)
-      ? view(value)
-      : value.dims.length === 1
-      ? linear(shapes.get(value)!, value.type)
-      : numbers(value.values, value);
-
-  const results = new Map(outputs.map(({ name, operand }) => [operand.storage, { name, operand }]));
+export function lowerStandard(model: StandardModel): ModelProto {
+  const { inputs, outputs, batch: { shapes } } = model;
+  const writer = new ModelWriter([...inputs, ...outputs].map(({ name }) => name));
+  const values = new Values(writer, model);
+  const results = new Map(outputs.map((output) => [output.operand.storage, output]));
   for (const node of subgraph(outputs.map(({ operand }) => operand.storage)).nodes) {
-    const { op, domain, attributes } = node;
-    let given: string[];
-    if (domain === MICROSOFT && op === "FusedMatMul") {
-      given = node.inputs.map((x, i) =>
-        attributes[i === 0 ? "transA" : "transB"] ? transposed(x as Operand) : input(x)
-      );
-    } else if (domain === "") {
-      given = node.inputs.map(input);
-    } else {
-      throw new RangeError(
-        `Cannot export the function as its operations must be of the ONNX standard: ${domain}.${op} is not`,
-      );
-    }
-    node.outputs.forEach((storage) => {
+    const operation = standardOperation(node, values);
+    for (const storage of node.outputs) {
       const result = results.get(storage);
       const direct = result && sameLinear(shapes.get(result.operand)!, shapes.get(storage)!);
-      values.set(storage, direct ? result.name : fresh(op));
-    });
-    nodes.push({
-      op: domain === "" ? op : "MatMul",
-      domain: "",
-      inputs: given,
-      outputs: node.outputs.map((storage) => values.get(storage)!),
-      attributes: domain === "" ? attributes : {},
-    });
-  }
-  for (const { name, operand } of outputs) {
-    const value = view(operand);
-    if (value !== name) {
-      nodes.push({ op: "Identity", domain: "", inputs: [value], outputs: [name], attributes: {} });
+      values.define(storage, direct ? result.name : writer.name(operation.op));
     }
+    const names = node.outputs.map((storage) => values.tensor(storage));
+    writer.nodes.push({ ...operation, domain: "", outputs: names });
   }
-  const valueInfo = (name: string, storage: { dtype: ElementType }, dims: readonly Linear[]) => ({
+  for (const { name, operand } of outputs) { // those that are an input or another output, reshaped
+    const value = values.view(operand);
+    if (value === name) continue;
+    writer.nodes.push({
+      op: "Identity",
+      domain: "",
+      inputs: [value],
+      outputs: [name],
+      attributes: {},
+    });
+  }
+  const info = (name: string, type: ElementType, dims: readonly Linear[]) => ({
     name,
-    type: storage.dtype,
+    type,
     dims: dims.map(dimension),
   });
+  return writer.finish({
+    inputs: inputs.map(({ name, storage }) => info(name, storage.dtype, shapes.get(storage)!)),
+    outputs: outputs.map(({ name, operand }) => info(name, operand.dtype, shapes.get(operand)!)),
+  });
+}
+
+/** A node of the standard with its inputs' names. */
+function standardOperation({ op, domain, attributes, inputs }: GraphNode, values: Values) {
+  if (domain === "") return { op, attributes, inputs: inputs.map((input) => values.input(input)) };
+  if (!(domain === MICROSOFT && op === "FusedMatMul")) {
+    throw new RangeError(
+      `Cannot export the function as its operations must be of the ONNX standard: ${domain}.${op} is not`,
+    );
+  }
+  const factors = inputs.map((factor, i) =>
+    attributes[i === 0 ? "transA" : "transB"]
+      ? values.transposed(factor as Operand)
+      : values.input(factor)
+  );
+  return { op: "MatMul", attributes: {}, inputs: factors };
+}
+
+/** In bytes: known tensors up to this size are stored as they are, for each shape that they have. */
+const SMALL = 65536;
+
+/** The names of tensors, views and constants in the model; what is needed is written at first use. */
+class Values {
+  #names: Map<Storage, string>;
+  #keys = new Map<Storage, number>();
+
+  constructor(readonly writer: ModelWriter, readonly model: StandardModel) {
+    this.#names = new Map(model.inputs.map(({ name, storage }) => [storage, name]));
+  }
+
+  define(storage: Storage, name: string): void {
+    this.#names.set(storage, name);
+  }
+
+  input(value: Operand | Constant | undefined): string {
+    if (!value) return "";
+    if (!isConstant(value)) return this.view(value);
+    if (value.dims.length !== 1) return this.writer.numbers(value.values, value);
+    return this.#linear(this.#shape(value), value.type);
+  }
+
+  tensor(storage: Storage): string {
+    let name = this.#names.get(storage);
+    if (name === undefined) {
+      name = this.model.batch.repeated.has(storage)
+        ? this.#repeated(storage)
+        : this.#stored(storage, storage.shape);
+      this.#names.set(storage, name);
+    }
+    return name;
+  }
+
+  /** An operand, which may be a tensor under another shape. */
+  view(operand: Operand): string {
+    const { storage, shape } = operand, dims = this.#shape(operand);
+    if (sameLinear(dims, this.#shape(storage))) return this.tensor(storage);
+    const key = `${this.#key(storage)}[${dims.map(dimension)}]`;
+    return this.writer.once(key, () => {
+      if (this.#isStored(storage) && storage.data!.byteLength <= SMALL) {
+        return this.#stored(storage, shape);
+      }
+      const attributes = shape.includes(0) ? { allowzero: 1 } : {};
+      return this.writer.operation(
+        "Reshape",
+        [this.tensor(storage), this.#target(dims)],
+        attributes,
+      );
+    });
+  }
+
+  /** An operand with its last two axes exchanged. */
+  transposed(operand: Operand): string {
+    const { storage, shape } = operand, last = shape.length - 1;
+    const perm = [...shape.keys()].map((i) => i < last - 1 ? i : i === last ? last - 1 : last);
+    if (!this.#isStored(storage)) {
+      const from = this.view(operand);
+      const key = `${from} transposed`;
+      return this.writer.once(key, () => this.writer.operation("Transpose", [from], { perm }));
+    }
+    return this.writer.once(
+      `${this.#key(storage)}[${shape}] transposed`,
+      () =>
+        this.writer.store(transposeLast(storage.data as Float32Array, shape), {
+          name: `${this.#name(storage)}.T`,
+          type: "float32",
+          dims: perm.map((axis) => shape[axis]),
+        }),
+    );
+  }
+
+  #shape(value: Storage | Operand | Constant): readonly Linear[] {
+    return this.model.batch.shapes.get(value)!;
+  }
+
+  #name(storage: Storage): string {
+    return this.model.names.get(storage) ?? "constant";
+  }
+
+  /** A number for each storage. */
+  #key(storage: Storage): string {
+    if (!this.#keys.has(storage)) this.#keys.set(storage, this.#keys.size);
+    return `storage ${this.#keys.get(storage)}`;
+  }
+
+  #isStored(storage: Storage): boolean {
+    return storage.data !== undefined && !this.model.batch.repeated.has(storage);
+  }
+
+  #stored(storage: Storage, dims: Shape): string {
+    const { data, dtype: type } = storage;
+    if (sizeOf(dims) <= 8) return this.writer.numbers(Array.from(data!), { type, dims });
+    const name = this.#name(storage);
+    const isTable = data instanceof Float32Array && !this.model.names.has(storage);
+    const two = isTable ? twoValued(data) : undefined;
+    if (!two) return this.writer.store(data!, { name, type, dims });
+    // a mask: a quarter of the bytes
+    const chosen = this.writer.store(two.isFirst, { name, type: "bool", dims });
+    const value = (x: number) => this.writer.numbers([x], { type, dims: [] });
+    return this.writer.operation("Where", [chosen, value(two.first), value(two.second)]);
+  }
+
+  /** A row as often as the batch asks for. */
+  #repeated(storage: Storage): string {
+    const { row, axis } = this.model.batch.repeated.get(storage)!;
+    const one = this.writer.store(row, {
+      name: this.#name(storage),
+      type: storage.dtype,
+      dims: storage.shape.map((dim, i) => i === axis ? 1 : dim),
+    });
+    return this.writer.operation("Expand", [one, this.#linear(this.#shape(storage), "int64")]);
+  }
+
+  /** A shape to reshape to: with one dimension that grows with the batch, −1 stands for it. */
+  #target(dims: readonly Linear[]): string {
+    const growing = dims.filter(({ perBatch }) => perBatch !== 0).length;
+    const empty = dims.some(({ at0, perBatch }) => at0 === 0 && perBatch === 0);
+    if (growing > 1 || empty) return this.#linear(dims, "int64");
+    const inferred = dims.map(({ at0, perBatch }) => perBatch === 0 ? at0 : -1);
+    return this.writer.numbers(inferred, { type: "int64", dims: [dims.length] });
+  }
+
+  /** Numbers in a vector; whole ones that grow with the batch are computed from an input's shape. */
+  #linear(values: readonly Linear[], type: ElementType): string {
+    const { writer } = this, dims = [values.length];
+    if (isFixed(values)) return writer.numbers(values.map(({ at0 }) => at0), { type, dims });
+    const batch = writer.once("batch", () => {
+      const from = this.model.inputs.find(({ storage }) => isBatch(this.#shape(storage)[0]));
+      if (!from) throw new RangeError("Cannot make the batch dynamic as no input begins with it");
+      return writer.operation("Shape", [from.name], { start: 0, end: 1 });
+    });
+    const int64 = { type: "int64", dims } as const;
+    const slopes = writer.numbers(values.map(({ perBatch }) => perBatch), int64);
+    const offsets = writer.numbers(values.map(({ at0 }) => at0), int64);
+    const sum = writer.operation("Add", [writer.operation("Mul", [batch, slopes]), offsets]);
+    return type === "int64" ? sum : writer.operation("Cast", [sum], { to: elementType[type] });
+  }
+}
+
+/** Which of its two values each number is, where there are just two and many numbers. */
+function twoValued(
+  data: Float32Array,
+): { isFirst: Uint8Array; first: number; second: number } | undefined {
+  if (data.byteLength <= SMALL) return undefined;
+  const first = data[0];
+  let second: number | undefined;
+  for (const value of data) {
+    if (Object.is(value, first) || Object.is(value, second)) continue;
+    if (second !== undefined) return undefined;
+    second = value;
+  }
+  if (second === undefined) return undefined;
   return {
-    nodes,
-    initializers,
-    inputs: inputs.map(({ name, storage }) => valueInfo(name, storage, shapes.get(storage)!)),
-    outputs: outputs.map(({ name, operand }) => valueInfo(name, operand, shapes.get(operand)!)),
+    isFirst: Uint8Array.from(data, (value) => Number(Object.is(value, first))),
+    first,
+    second,
   };
 }
 
-function growsAsBatch(dim: Linear | undefined): boolean {
+function isBatch(dim: Linear | undefined): boolean {
   return dim !== undefined && dim.at0 === 0 && dim.perBatch === 1;
 }
 
 function dimension(dim: Linear): number | string {
   if (dim.perBatch === 0) return dim.at0;
-  return growsAsBatch(dim) ? "batch" : `${dim.at0} + ${dim.perBatch} batch`;
+  return isBatch(dim) ? "batch" : `${dim.at0} + ${dim.perBatch} batch`;
 }
 
 function sameLinear(a: readonly Linear[], b: readonly Linear[]): boolean {
   return a.length === b.length &&
     a.every(({ at0, perBatch }, i) => at0 === b[i].at0 && perBatch === b[i].perBatch);
-}
-
-function allowZero(shape: Shape): NodeProto["attributes"] {
-  return shape.includes(0) ? { allowzero: 1 } : {};
-}
-
-function typed(type: ElementType, values: readonly number[]) {
-  switch (type) {
-    case "float32":
-      return Float32Array.from(values);
-    case "float64":
-      return Float64Array.from(values);
-    case "int32":
-      return Int32Array.from(values);
-    case "int64":
-      return BigInt64Array.from(values, BigInt);
-    case "uint8":
-    case "bool":
-      return Uint8Array.from(values);
-  }
 }
 
 /** Matrices with rows and columns exchanged, over the last two axes. */
@@ -236,25 +262,4 @@ function transposeLast(data: Float32Array, shape: Shape): Float32Array {
     }
   }
   return out;
-}
-
-/** Names that differ: `name`, `name.2`, `name.3`, … */
-function uniqueNames(taken: readonly string[]): (wanted: string) => string {
-  const used = new Set(taken), counts = new Map<string, number>();
-  return (wanted) => {
-    let count = counts.get(wanted) ?? 0, name: string;
-    do name = ++count === 1 ? wanted : `${wanted}.${count}`; while (used.has(name));
-    counts.set(wanted, count);
-    used.add(name);
-    return name;
-  };
-}
-
-/** A number for each object, in the order of asking. */
-function numbering<T>(): (object: T) => number {
-  const numbers = new Map<T, number>();
-  return (object) => {
-    if (!numbers.has(object)) numbers.set(object, numbers.size);
-    return numbers.get(object)!;
-  };
 }
