@@ -1,4 +1,3 @@
-// @ts-nocheck: ./lib/ is made beside this file when the page is built
 /**
  * Runs the model away from the page, so that the page stays responsive.
  *
