@@ -87,6 +87,7 @@ export * from "./lib/training/checkpoint.ts";
 export * from "./lib/training/ema.ts";
 export * from "./lib/training/evaluate.ts";
 export * from "./lib/training/lr_schedules.ts";
+export { type Memory, memory, PROCESS_BYTES } from "./lib/training/memory.ts";
 export * from "./lib/training/run.ts";
 export * from "./lib/training/train_step.ts";
 

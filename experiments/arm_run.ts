@@ -17,6 +17,7 @@ import { featureStatistics, frechetDistanceTo } from "../lib/metrics/frechet.ts"
 import { jackknife } from "../lib/metrics/jackknife.ts";
 import type { FeatureExtractor } from "../lib/metrics/random_features.ts";
 import type { HditParams } from "../lib/models/hdit.ts";
+import { mean, median } from "../lib/statistics.ts";
 import { heldOutEvaluator } from "../lib/training/evaluate.ts";
 import { openTraining, type TrainingRun, type TrainOptions } from "../lib/training/run.ts";
 import type { Ablation } from "./config.ts";
@@ -183,13 +184,9 @@ async function trainArm(
   }
   signal?.throwIfAborted();
   // the median step, since the first of a session is compiled and others may be disturbed
-  const median = stepSeconds.toSorted((a, b) => a - b)[stepSeconds.length >> 1];
-  const imagesPerSecond = median ? ablation.batchSize / median : run.images / seconds;
+  const typical = median(stepSeconds);
+  const imagesPerSecond = typical ? ablation.batchSize / typical : run.images / seconds;
   return { seconds, imagesPerSecond };
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 /** Held-out loss, samples and their distance at one size. */

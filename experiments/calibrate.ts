@@ -6,6 +6,7 @@
 import { hditModel } from "../lib/diffusion/diffusion_model.ts";
 import { imageSampler } from "../lib/diffusion/sample.ts";
 import { denoiserCalls } from "../lib/diffusion/samplers/sampler.ts";
+import { median } from "../lib/statistics.ts";
 import { openTraining } from "../lib/training/run.ts";
 import type { Dataset } from "../lib/data/dataset.ts";
 import { trainingOptions } from "./arm_run.ts";
@@ -23,7 +24,7 @@ export type ArmTiming = {
   evaluation: number;
 };
 
-/** The first is compiled, and the fastest of the others counts, as other programs only slow steps down. */
+/** The first is compiled; the median of the others counts. */
 const MEASURED_STEPS = 9;
 
 /** Measures a few steps and one evaluation of the denoiser of each arm. */
@@ -47,7 +48,7 @@ export async function timeArms(
     try {
       for await (const report of run.steps()) seconds.push(report.seconds);
       const [first, ...steady] = seconds;
-      const step = Math.min(...steady);
+      const step = median(steady)!;
       const call = await denoiserSeconds({ ablation, arm, params: run.averaged() });
       timings.push({
         arm: arm.name,
@@ -70,7 +71,8 @@ async function denoiserSeconds(
     params: Parameters<ReturnType<typeof imageSampler>["sample"]>[0];
   },
 ): Promise<number> {
-  const { size, evaluation: { batchSize }, training: { sigmaData } } = ablation;
+  const { size, evaluation, training: { sigmaData } } = ablation;
+  const { batchSize } = evaluation;
   const sampler = imageSampler(hditModel(arm.spec), { sigmaData });
   const sample = (steps: number) =>
     sampler.sample(params as never, {
@@ -78,7 +80,7 @@ async function denoiserSeconds(
       n: batchSize,
       batchSize,
       steps,
-      sampler: { kind: "euler" },
+      sampler: evaluation.sampler,
     });
   try {
     await sample(1); // compiles
@@ -88,7 +90,7 @@ async function denoiserSeconds(
       await sample(2);
       seconds.push((performance.now() - start) / 1000 / 2 / batchSize);
     }
-    return Math.min(...seconds);
+    return median(seconds)!;
   } finally {
     sampler.dispose();
   }
@@ -117,10 +119,13 @@ export function runSeconds(
   return seeds * each.reduce((sum, seconds) => sum + seconds, 0);
 }
 
+/** How much of the time is given out. */
+const SHARE = 0.92;
+
 /**
  * The images that fit a time, in whole steps; at least ten steps.
  *
- * A tenth is left for what is not measured: report, checkpoints, distances, other programs.
+ * A part is left for what is not measured: checkpoints, distances, the report.
  */
 export function imagesFor(
   timings: readonly ArmTiming[],
@@ -128,6 +133,6 @@ export function imagesFor(
 ): number {
   const fixed = runSeconds(timings, { images: 0, seeds, batchSize });
   const perStep = seeds * timings.reduce((sum, { step }) => sum + step, 0);
-  const steps = Math.floor((0.9 * 60 * minutes - fixed) / perStep);
+  const steps = Math.floor((SHARE * 60 * minutes - fixed) / perStep);
   return Math.max(10, steps) * batchSize;
 }

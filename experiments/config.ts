@@ -105,9 +105,9 @@ const evaluation: Ablation["evaluation"] = {
   distanceSamples: 192,
   gridSamples: 64,
   sampler: { kind: "dpmpp-3m-sde" },
-  schedule: { steps: 30, sigmaMin: 1e-2, sigmaMax: 160 },
+  schedule: { steps: 25, sigmaMin: 1e-2, sigmaMax: 160 },
   batchSize: 32,
-  extrapolate: [{ scale: 1.5, samples: 64 }, { scale: 2, samples: 32 }],
+  extrapolate: [{ scale: 1.5, samples: 48 }, { scale: 2, samples: 24 }],
 };
 
 /** One narrow category: structure shows within a few minutes. A fifth is held out, as there are few. */

@@ -13,13 +13,20 @@ import { choiceOption, command, numberOption, runCommand } from "../lib/command.
 import { hditModel } from "../lib/diffusion/diffusion_model.ts";
 import { denoisingLoss } from "../lib/diffusion/loss.ts";
 import { compile, type CompileStats } from "../lib/engine/compile.ts";
-import { type EngineChoice, engineChoices, setEngine } from "../lib/engine/engine.ts";
+import {
+  currentEngine,
+  type EngineChoice,
+  engineChoices,
+  setEngine,
+} from "../lib/engine/engine.ts";
 import { normals, uniforms } from "../lib/engine/random.ts";
 import { treeDispose } from "../lib/engine/tree.ts";
 import { cost } from "../lib/models/cost.ts";
 import type { HditParams } from "../lib/models/hdit.ts";
 import { presets } from "../lib/models/presets.ts";
+import { median } from "../lib/statistics.ts";
 import { formatTable } from "../lib/table.ts";
+import { memory, PROCESS_BYTES } from "../lib/training/memory.ts";
 import { paperOptimiser } from "../lib/training/run.ts";
 import { initTrainState, makeTrainStep, stepScalars } from "../lib/training/train_step.ts";
 
@@ -42,6 +49,8 @@ export type BenchResult = {
   /** Square products of 1024, and attention's batched ones of 64 queries, 196 keys, 64 channels. */
   rates: { matmul: number; attention: number };
   peakMemory: number;
+  /** What `memory()` says the same moment takes, the process's own share included; on the embedded engine alone. */
+  predictedMemory?: number;
 };
 
 /**
@@ -84,7 +93,7 @@ async function bench({ preset, size, batch: B, steps }: Flags): Promise<BenchRes
   const spec = { ...presets[preset], numClasses: 0 };
   const { params, macs } = cost(spec, [size, size]);
   const train = await timeTrainStep({ spec, size, B, steps });
-  const memory = peakMemory(); // before anything else is measured
+  const peak = peakMemory(); // before anything else is measured
   const forward = await timeForward({ spec, size, B, steps });
   const rates = { matmul: await matmulRate(steps), attention: await attentionRate(steps) };
   const achieved = (ms: number, passes: number) => {
@@ -97,7 +106,10 @@ async function bench({ preset, size, batch: B, steps }: Flags): Promise<BenchRes
     trainStep: { ...train, ...achieved(train.total, 3) },
     forward: { ...forward, ...achieved(forward.total, 1) },
     rates,
-    peakMemory: memory,
+    peakMemory: peak,
+    ...(currentEngine() === "onnxruntime"
+      ? { predictedMemory: PROCESS_BYTES + (await memory(spec, [size, size], { batch: B })).total }
+      : {}),
   };
 }
 
@@ -183,17 +195,13 @@ async function timeCalls(
     js.push(stats.callMs - callMs - runs[i]);
   }
   return {
-    total: median(totals),
-    run: median(runs),
-    js: median(js),
+    total: median(totals)!,
+    run: median(runs)!,
+    js: median(js)!,
     trace: stats.traceMs,
     compile: stats.compileMs,
     nodes: stats.nodes,
   };
-}
-
-function median(values: number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
 }
 
 /** Chained products in one graph, so that nothing but the product is timed. */
@@ -242,7 +250,9 @@ function attentionRate(steps: number): Promise<number> {
   });
 }
 
-function describe({ machine, model, trainStep, forward, rates, peakMemory }: BenchResult): string {
+function describe(
+  { machine, model, trainStep, forward, rates, peakMemory, predictedMemory }: BenchResult,
+): string {
   const ms = (value: number) => value.toFixed(value < 10 ? 2 : 0);
   const table = formatTable([
     { what: "train step", ...trainStep },
@@ -273,7 +283,8 @@ function describe({ machine, model, trainStep, forward, rates, peakMemory }: Ben
     "",
     `matrix products: ${rates.matmul.toFixed(0)} GFLOP/s (1024 × 1024), ` +
     `${rates.attention.toFixed(0)} GFLOP/s (attention's)`,
-    `peak memory of the train step: ${(peakMemory / 1e9).toFixed(2)} GB`,
+    `peak memory of the train step: ${(peakMemory / 1e9).toFixed(2)} GB` +
+    (predictedMemory ? `, predicted ${(predictedMemory / 1e9).toFixed(2)} GB` : ""),
   ].join("\n");
 }
 

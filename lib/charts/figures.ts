@@ -12,6 +12,7 @@ export {
   PAPER_COSTS,
   qualityVsCost,
 } from "./figures/cost.ts";
+export { costAndTime, type TimeCurve } from "./figures/cost_and_time.ts";
 export {
   type ArmDistance,
   DISTANCE_NAME,

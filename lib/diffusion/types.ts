@@ -5,6 +5,9 @@ export type Cond = {
   classCond?: tf.Tensor1D; // [B], int32
   augCond?: tf.Tensor2D; // [B, 9]
   mappingCond?: tf.Tensor2D; // [B, mappingCondDim]
+  crossCond?: tf.Tensor3D; // [B, tokens, crossCondDim]
+  crossCondPadding?: tf.Tensor2D; // [B, tokens], 1 where there is a token
+  selfCond?: tf.Tensor4D; // an earlier estimate of the image
 };
 
 /** The inner network F: takes the scaled noisy image and the raw noise level. */

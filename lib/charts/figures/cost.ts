@@ -23,6 +23,10 @@ export const COUNTING_NOTE =
   "pass of one image, a multiplication and its addition as one; norms, activations and softmax " +
   "are left out.";
 
+const ATTENTION_NOTE =
+  "Multiply-adds of attention's products alone: q with k and weights with v, of one forward pass of one image, a " +
+  "multiplication and its addition as one.";
+
 /** Distance against multiply-adds an image: what an arm costs and what it buys. */
 export function qualityVsCost(arms: ArmQuality[], options: ArmOptions): Figure {
   const styles = stylesOf(arms, options);
@@ -102,25 +106,37 @@ export const PAPER_COSTS: CostCurve[] = [
   { model: "HDiT-B/4", points: [[128, 31e9], [256, 65e9], [512, 198e9]] },
 ];
 
+/** How a model is drawn; models whose name has "HDiT" come first, the others in the order given. */
+export function modelLooks(names: string[]) {
+  const models = [...new Set(names)]
+    .sort((a, b) => Number(!/hdit/i.test(a)) - Number(!/hdit/i.test(b)));
+  return { models, look: (model: string) => LOOKS[models.indexOf(model) % LOOKS.length] };
+}
+const LOOKS = [
+  { color: "#0072B2", symbol: "circle", dash: "solid" },
+  { color: "#D55E00", symbol: "square", dash: "dash" },
+  { color: "#009E73", symbol: "diamond", dash: "dot" },
+  { color: "#CC79A7", symbol: "triangle-up", dash: "dashdot" },
+  { color: "#E69F00", symbol: "x", dash: "longdash" },
+  { color: "#56B4E9", symbol: "triangle-down", dash: "longdashdot" },
+] as const;
+
 /**
  * Multiply-adds of a forward pass against resolution, on logarithmic axes; the published points
  * are open markers of the same shape.
  *
- * The last resolution that the first two curves share is marked with the ratio of the smaller to the larger.
+ * A resolution that the first two curves share, by default the last one, is marked with the ratio of the smaller to
+ * the larger. `counted` says what the multiply-adds are of: everything, or the products of attention alone.
  */
 export function costScaling(
   curves: CostCurve[],
-  { published = PAPER_COSTS }: { published?: CostCurve[] } = {},
+  { published = PAPER_COSTS, ratioAt, counted = "all" }: {
+    published?: CostCurve[];
+    ratioAt?: number;
+    counted?: "all" | "attention";
+  } = {},
 ): Figure {
-  const models = [...new Set([...curves, ...published].map(({ model }) => model))]
-    .sort((a, b) => Number(!/hdit/i.test(a)) - Number(!/hdit/i.test(b)));
-  const looks = [
-    { color: "#0072B2", symbol: "circle", dash: "solid" },
-    { color: "#D55E00", symbol: "square", dash: "dash" },
-    { color: "#009E73", symbol: "diamond", dash: "dot" },
-    { color: "#CC79A7", symbol: "triangle-up", dash: "dashdot" },
-  ] as const;
-  const look = (model: string) => looks[models.indexOf(model) % looks.length];
+  const { models, look } = modelLooks([...curves, ...published].map(({ model }) => model));
   const hovertemplate = "%{x}² pixels: %{y:,.4~g} GMAC<extra>%{fullData.name}</extra>";
   const lines = curves.map(({ model, points }): Data => {
     const { color, symbol, dash } = look(model);
@@ -153,9 +169,13 @@ export function costScaling(
     .sort((a, b) => a - b);
   return frame(
     {
-      name: "cost-scaling",
-      title: "Cost against resolution",
-      caption: `${COUNTING_NOTE} Lines: computed here; open markers: the paper's Table 1. ` +
+      ...(counted === "all"
+        ? { name: "cost-scaling", title: "Cost against resolution" }
+        : { name: "attention-scaling", title: "Cost of attention against resolution" }),
+      caption: (counted === "all" ? COUNTING_NOTE : ATTENTION_NOTE) +
+        ` Lines: computed here${
+          published.length > 0 ? "; open markers: the paper's Table 1" : ""
+        }. ` +
         "DiT-B/4 is the transformer on pixels with patches of 4, not on latents.",
     },
     [...lines, ...open],
@@ -175,18 +195,22 @@ export function costScaling(
         tickformat: ",~g",
         minor: { dtick: "D1", ticks: "outside", ticklen: 2 },
       },
-      ...ratioNote(curves),
+      ...ratioNote(curves, ratioAt),
     },
   );
 }
 
-/** A dotted line between the first two curves at the largest size they share, with their ratio. */
-function ratioNote(curves: CostCurve[]): Pick<Layout, "annotations" | "shapes"> {
+/** A dotted line between the first two curves at a size they share, the largest by default, with their ratio. */
+function ratioNote(
+  curves: CostCurve[],
+  at?: number,
+): Pick<Layout, "annotations" | "shapes"> {
   const none = { annotations: [], shapes: [] };
   const [a, b] = curves;
   if (a === undefined || b === undefined) return none;
   const other = new Map(b.points);
-  const size = Math.max(...a.points.map(([size]) => size).filter((size) => other.has(size)));
+  const shared = a.points.map(([size]) => size).filter((size) => other.has(size));
+  const size = Math.max(...shared.filter((size) => at === undefined || size === at));
   if (!Number.isFinite(size)) return none;
   const [low, high] = [new Map(a.points).get(size)!, other.get(size)!].sort((p, q) => p - q);
   const ratio = (100 * low / high).toPrecision(2);
