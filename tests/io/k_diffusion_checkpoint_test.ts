@@ -233,9 +233,9 @@ Deno.test("loadTrainingCheckpoint() reads averaged or trained weights, from a pa
 });
 
 Deno.test("loadTrainingCheckpoint() of a file of PyTorch's gives the model whose outputs are the reference's", async () => {
-  // k-diffusion 4601bf0, torch 2.6.0: tests/fixtures/torch/make.py
+  // k-diffusion 4601bf0, torch 2.6.0: tests/io/fixtures/torch/make.py
   await setEngine("cpu");
-  const path = new URL("../fixtures/torch/training", import.meta.url).pathname;
+  const path = new URL("./fixtures/torch/training", import.meta.url).pathname;
   const given: Record<string, number[]> = JSON.parse(await Deno.readTextFile(`${path}.json`));
   const loaded = loadTrainingCheckpoint(`${path}.pth`);
   assert.equal(loaded.step, 1234);
@@ -288,7 +288,7 @@ Deno.test("loadTrainingCheckpoint() says what is wrong with a file", async () =>
 });
 
 /** A file of PyTorch's, its pickle and its storages. */
-const whole = Deno.readFileSync(new URL("../fixtures/torch/training.pth", import.meta.url));
+const whole = Deno.readFileSync(new URL("./fixtures/torch/training.pth", import.meta.url));
 
 Deno.test({
   name:

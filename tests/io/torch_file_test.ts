@@ -16,7 +16,7 @@ import {
 } from "./made_torch_file.ts";
 
 /** Files that PyTorch wrote; `make.py` beside them says how. */
-const fixtures = new URL("../fixtures/torch/", import.meta.url).pathname;
+const fixtures = new URL("./fixtures/torch/", import.meta.url).pathname;
 const kinds = Deno.readFileSync(`${fixtures}kinds.pth`);
 
 const f32 = (...numbers: number[]) => new Float32Array(numbers);
