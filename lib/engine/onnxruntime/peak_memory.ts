@@ -96,7 +96,7 @@ export function graphPeak(model: ModelProto, sizeOf: ResultSize): GraphPeak {
 }
 
 /** The nodes that depend on inputs, in the order of running; the others are computed when the graph is compiled. */
-export function withoutConstants(model: ModelProto): { steps: NodeProto[]; constantBytes: number } {
+function withoutConstants(model: ModelProto): { steps: NodeProto[]; constantBytes: number } {
   const constants = new Set(model.initializers.map(({ name }) => name));
   const steps: NodeProto[] = [];
   for (const node of model.nodes) {
@@ -109,7 +109,7 @@ export function withoutConstants(model: ModelProto): { steps: NodeProto[]; const
 }
 
 /** A piece of memory, the results that lie in it one after the other, and the steps between which it is held. */
-export type Buffer = {
+type Buffer = {
   bytes: number;
   shape: Shape;
   names: { name: string; step: number }[];
@@ -121,7 +121,7 @@ export type Buffer = {
  * Which results share memory: in place of an input, or in memory of the same shape that an earlier result has left,
  * the latest first. Memory is held from its first result to its last.
  */
-export function planBuffers(
+function planBuffers(
   steps: readonly NodeProto[],
   { sizeOf, outputs }: { sizeOf: ResultSize; outputs: readonly string[] },
 ): Buffer[] {
