@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
 import { setEngine } from "../../lib/engine/engine.ts";
-import { OnnxRuntimeBackend } from "../../lib/engine/onnxruntime/backend.ts";
+import type { OnnxRuntimeBackend } from "../../lib/engine/onnxruntime/backend.ts";
 import {
   type GraphNode,
   isConstant,
