@@ -6,6 +6,9 @@
 import { decode, encode, importKey, type Published, type Reply } from "./messages.ts";
 import { connect, type ConnectOptions, type Socket } from "./zmtp.ts";
 
+/** Milliseconds that a cell's last output may come after everything says that it is done. */
+const LATE = 40;
+
 /** A running kernel; stopped when disposed of. */
 export type Kernel = AsyncDisposable & {
   /**
@@ -148,6 +151,7 @@ async function tryToStart({ cwd, until }: { cwd: string; until: number }): Promi
       await barrier.reply;
       if (await within(2000, barrier.idle)) break;
     }
+    await new Promise((resolve) => setTimeout(resolve, LATE)); // on a busy machine even later
     return reply;
   }
 
