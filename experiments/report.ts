@@ -9,6 +9,7 @@ import { isAbsolute, join, relative, resolve } from "@std/path";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { type Figure, figureMeta } from "../lib/charts/figure.ts";
+import { writeTextFileAtomic } from "../lib/io/atomic.ts";
 import { summarise } from "./report/compare.ts";
 import { reportFigures } from "./report/figures.ts";
 import type { Picture } from "./report/contents.ts";
@@ -37,9 +38,11 @@ export async function writeReport(dir: string): Promise<WrittenReport> {
   );
   await Deno.mkdir(join(dir, "figures"), { recursive: true });
   const written = figures.map((figure) => join(dir, "figures", `${figureMeta(figure).name}.json`));
-  for (const [i, path] of written.entries()) await replaceFile(path, JSON.stringify(figures[i]));
+  for (const [i, path] of written.entries()) {
+    await writeTextFileAtomic(path, JSON.stringify(figures[i]));
+  }
   const report = join(dir, "report.html");
-  await replaceFile(report, reportPage({ results, arms, figures, pictures, plotly }));
+  await writeTextFileAtomic(report, reportPage({ results, arms, figures, pictures, plotly }));
   return { report, figures: written };
 }
 
@@ -65,13 +68,6 @@ async function picture(dir: string, samples: SamplesRecord): Promise<Picture> {
     const reason = error instanceof Deno.errors.NotFound ? "is missing" : "is not a picture";
     return { samples, missing: `${samples.file} ${reason}` };
   }
-}
-
-/** Writes beside the file and renames, so that a reader never finds half of it. */
-async function replaceFile(path: string, text: string): Promise<void> {
-  const part = `${path}.part`;
-  await Deno.writeTextFile(part, text);
-  await Deno.rename(part, path);
 }
 
 if (import.meta.main) {
