@@ -17,6 +17,7 @@ import type { AttentionSpec, HditSpec } from "../../lib/models/spec.ts";
 import { runtimeFiles, serveSite } from "../../tools/demo/site.ts";
 import { findChromium, withPage } from "../experiments/chromium.ts";
 import { livelyParams } from "./lively_params.ts";
+import { findPython } from "../python.ts";
 
 await setEngine("onnxruntime");
 
@@ -445,24 +446,7 @@ Deno.test({
   },
 });
 
-/** A Python that has ONNX Runtime, or why there is none. */
-async function findPython(): Promise<{ python: string } | { missing: string }> {
-  for (const python of ["python3", "python"]) {
-    try {
-      const { success } = await new Deno.Command(python, {
-        args: ["-c", "import onnxruntime, numpy"],
-        stdout: "null",
-        stderr: "null",
-      }).output();
-      if (success) return { python };
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
-  }
-  return { missing: "no Python here has the packages onnxruntime and numpy" };
-}
-
-const python = await findPython();
+const python = await findPython("onnxruntime", "numpy");
 if ("missing" in python) {
   console.log(`Exported models are not run in Python, as ${python.missing}`);
 }
