@@ -7,14 +7,14 @@ import type { Dataset } from "../lib/data/dataset.ts";
 import { openDataset } from "../lib/data/open_dataset.ts";
 import { currentEngine, setEngine } from "../lib/engine/engine.ts";
 import { randomFeatureExtractor } from "../lib/metrics/random_features.ts";
+import { checkSameRun, readRunConfig, saveRunConfig } from "../lib/runs/folder.ts";
 import { type ArmProgress, runArm } from "./arm_run.ts";
 import { type ArmTiming, imagesFor, runSeconds, timeArms } from "./calibrate.ts";
-import { type Ablation, type AblationOptions, resolveOptions } from "./config.ts";
+import { type Ablation, type AblationOptions, resolveOptions, type SavedRun } from "./config.ts";
 import { describeMachine } from "./machine.ts";
 import { armRecord, costRecords, planArms, type PlannedArm } from "./plan.ts";
 import { writeReport } from "./report.ts";
 import { appendResults, readResults, type Results, type RunRecord } from "./results.ts";
-import { checkSameRun, readRun, type SavedRun, saveRun } from "./run_folder.ts";
 
 /** What happens while an ablation runs. */
 export type AblationEvent =
@@ -64,12 +64,12 @@ export async function planAblation(
   planArms(resolved, { numClasses: 0 }); // sizes are checked before pictures are decoded
   await setEngine(engine);
   const ablation: Ablation = { ...resolved, engine: currentEngine() };
-  const saved = await readRun(dir);
+  const saved = await readRunConfig(dir) as SavedRun | undefined;
   if (saved) {
-    const asked = "images" in budget && options.images !== undefined
-      ? { ablation, images: wholeSteps(budget.images, ablation) }
-      : { ablation };
-    checkSameRun(dir, { saved, asked });
+    const images = options.images === undefined
+      ? saved.images
+      : wholeSteps(options.images, ablation);
+    checkSameRun(dir, { saved, asked: { ablation, images } });
   }
   const dataset = await openDataset(ablation.data, {
     size: ablation.size,
@@ -134,7 +134,7 @@ export async function runAblation(
 ): Promise<Results> {
   const { ablation, arms, dataset, images } = plan;
   const saved: SavedRun = { ablation, images };
-  if (!plan.resumed) await saveRun(dir, saved);
+  if (!plan.resumed) await saveRunConfig(dir, saved);
   await appendResults(dir, [
     runRecord(plan, { command, name: dir.split(/[\\/]/).at(-1)! }),
     ...arms.map(armRecord),

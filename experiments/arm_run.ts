@@ -13,10 +13,9 @@ import { imageSampler } from "../lib/diffusion/sample.ts";
 import { writeFileAtomic } from "../lib/io/atomic.ts";
 import { imageGrid, toBytes } from "../lib/io/images.ts";
 import { encodeSafetensors, parseSafetensors } from "../lib/io/safetensors.ts";
-import { featureStatistics, frechetDistanceTo } from "../lib/metrics/frechet.ts";
-import { jackknife } from "../lib/metrics/jackknife.ts";
 import type { FeatureExtractor } from "../lib/metrics/random_features.ts";
 import type { HditParams } from "../lib/models/hdit.ts";
+import { distanceQuality, EVALUATION_SEED, heldOutQuality } from "../lib/runs/quality.ts";
 import { mean, median } from "../lib/statistics.ts";
 import { heldOutEvaluator } from "../lib/training/evaluate.ts";
 import { openTraining, type TrainingRun, type TrainOptions } from "../lib/training/run.ts";
@@ -25,7 +24,6 @@ import { peakMemory } from "./machine.ts";
 import type { PlannedArm } from "./plan.ts";
 import {
   appendResults,
-  type Distance,
   type DoneRecord,
   type EvalRecord,
   type HeldOut,
@@ -200,7 +198,7 @@ async function evaluateArm(
     samples: number;
   },
 ): Promise<void> {
-  const { dir, ablation: { evaluation }, dataset } = context;
+  const { dir, ablation: { evaluation }, dataset, features } = context;
   const { arm, seed, run, size, samples: n } = options;
   await dataset.train.load(size);
   await dataset.test.load(size);
@@ -226,13 +224,14 @@ async function evaluateArm(
     ...common,
     weights: "ema",
     heldOut: await heldOutLoss(context, options),
-    fd: await distanceOf(context, { images, size }),
+    fd: await distanceQuality(images, {
+      dataset,
+      features,
+      nReference: evaluation.distanceSamples,
+    }),
   };
   await appendResults(dir, [sampled, evaluated]);
 }
-
-/** Draws backgrounds and noise of evaluations; the same for all arms and seeds of training. */
-const EVALUATION_SEED = 0;
 
 async function heldOutLoss(
   { ablation, dataset, onProgress, signal }: RunContext,
@@ -246,25 +245,18 @@ async function heldOutLoss(
   const { evaluation: { heldOut: n, sigmas, batchSize }, training: { sigmaData } } = ablation;
   const phase = "held-out loss";
   onProgress({ arm: arm.name, seed, phase, size, done: 0, total: n, note: "" });
-  const { images, labels } = heldOut(dataset.test, { size, n, seed: EVALUATION_SEED });
   const evaluator = heldOutEvaluator(hditModel(arm.spec), { sigmaData });
   try {
-    const { mean: overall, levels } = await evaluator.evaluate(run.averaged(), {
-      images: denseData(images),
-      ...(arm.spec.numClasses > 0 && { labels }),
-      size: [size, size],
+    const quality = await heldOutQuality(evaluator, {
+      params: run.averaged(),
+      pictures: heldOut(dataset.test, { size, n, seed: EVALUATION_SEED }),
+      numClasses: arm.spec.numClasses,
       sigmas,
-      seed: EVALUATION_SEED,
-      batchSize: Math.min(batchSize, n),
-      ...(signal && { signal }),
+      batchSize,
+      signal,
     });
     onProgress({ arm: arm.name, seed, phase, size, done: n, total: n, note: "" });
-    return {
-      mean: overall,
-      bySigma: levels.map(({ sigma, mean }) => [sigma, mean]),
-      byImage: Array.from({ length: n }, (_, i) => mean(levels.map(({ losses }) => losses[i]))),
-      n,
-    };
+    return quality;
   } finally {
     evaluator.dispose();
   }
@@ -335,27 +327,4 @@ async function kept(path: string, make: () => Promise<Uint8Array>): Promise<Uint
     encodeSafetensors({ images: { dtype: "U8", shape: [data.length], data } }),
   );
   return data;
-}
-
-/** The Fréchet distance of samples to held-out pictures, and that of training pictures beside it. */
-async function distanceOf(
-  { ablation, dataset, features }: RunContext,
-  { images, size }: { images: NdArray<Float32Array>; size: number },
-): Promise<Distance> {
-  const nReference = ablation.evaluation.distanceSamples;
-  const n = images.shape[0];
-  const drawn = (split: Dataset["train"], n: number) =>
-    features.extract(heldOut(split, { size, n, seed: EVALUATION_SEED }).images);
-  const reference = featureStatistics(await drawn(dataset.test, nReference));
-  const toReference = frechetDistanceTo(reference);
-  const distance = (x: Parameters<typeof featureStatistics>[0]) =>
-    toReference(featureStatistics(x));
-  const { value, low, high } = jackknife(await features.extract(images), {
-    distance,
-    groups: Math.min(20, Math.floor(n / 2)),
-    seed: EVALUATION_SEED,
-    least: 0,
-  });
-  const floor = distance(await drawn(dataset.train, n));
-  return { value, low, high, n, nReference, features: features.name, floor };
 }

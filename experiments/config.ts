@@ -75,6 +75,9 @@ export type Ablation = {
   };
 };
 
+/** What config.json of a run's folder holds. */
+export type SavedRun = { ablation: Ablation; images: number };
+
 type Preset = Omit<Ablation, "preset" | "seeds" | "engine"> & {
   budget: { minutes: number } | { images: number };
 };

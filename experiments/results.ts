@@ -16,6 +16,7 @@
  */
 import { join } from "@std/path";
 import { z } from "zod";
+import { appendJsonLines, parseJsonLines, type TornLine } from "../lib/io/json_lines.ts";
 
 /** A measured number: any float, null in JSON when it is not finite. */
 const measured = z.custom<number | null>((v) => v === null || typeof v === "number")
@@ -205,9 +206,6 @@ export type DoneRecord = z.infer<typeof doneSchema>;
 /** Any record. */
 export type ResultRecord = z.infer<typeof resultSchema>;
 
-/** A line that is not JSON: the process was killed while it was written. */
-export type TornLine = { line: number; text: string };
-
 /** The records that hold, by kind, each in the order in which its key first appeared. */
 export type Results = {
   run: RunRecord;
@@ -262,18 +260,7 @@ export function resultKey(record: ResultRecord): string {
 export async function appendResults(dir: string, records: ResultRecord[]): Promise<void> {
   for (const record of records) check(record, `a ${record.kind} record`);
   await Deno.mkdir(dir, { recursive: true });
-  using file = await Deno.open(join(dir, RESULTS_FILE), { create: true, read: true, append: true });
-  const { size } = await file.stat();
-  const last = new Uint8Array(1);
-  if (size > 0) {
-    await file.seek(-1, Deno.SeekMode.End);
-    await file.read(last);
-  }
-  const torn = size > 0 && last[0] !== 0x0a;
-  const lines = records.map((record) => JSON.stringify(record) + "\n").join("");
-  const bytes = new TextEncoder().encode((torn ? "\n" : "") + lines);
-  for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
-  await file.sync();
+  await appendJsonLines(join(dir, RESULTS_FILE), records);
 }
 
 /**
@@ -291,20 +278,12 @@ export async function readResults(dir: string): Promise<Results> {
  * @throws {TypeError} where a line is JSON but no valid record, or there is no `run` record.
  */
 export function parseResults(content: string): Results {
-  const torn: TornLine[] = [];
+  const { values, torn } = parseJsonLines(content);
   const held = new Map<string, ResultRecord>();
-  content.split("\n").forEach((line, index) => {
-    if (line.trim() === "") return;
-    let value: unknown;
-    try {
-      value = JSON.parse(line);
-    } catch {
-      torn.push({ line: index + 1, text: line });
-      return;
-    }
-    const record = check(value, `line ${index + 1} of ${RESULTS_FILE}`);
+  for (const { line, value } of values) {
+    const record = check(value, `line ${line} of ${RESULTS_FILE}`);
     held.set(resultKey(record), record);
-  });
+  }
   const all = [...held.values()];
   const of = <K extends ResultRecord["kind"]>(kind: K) =>
     all.filter((record): record is Extract<ResultRecord, { kind: K }> => record.kind === kind);

@@ -62,7 +62,7 @@ Deno.test("ablate() refuses a folder that holds another run, or something else",
     await ablate(small, { dir });
     await assert.rejects(
       ablate({ ...small, images: 16 }, { dir }),
-      /images: 8 there, 16 asked for/,
+      /images is 16, was 8/,
     );
     await assert.rejects(ablate({ ...small, learningRate: 1 }, { dir }), /training.learningRate/);
     await assert.rejects(ablate(small, { dir: parent }), /must be new or hold an earlier run/);

@@ -6,7 +6,7 @@
  */
 import { basename, dirname, join } from "@std/path";
 import * as tf from "@tensorflow/tfjs";
-import type { SavedRun } from "../../experiments/run_folder.ts";
+import type { SavedRun } from "../../experiments/config.ts";
 import { readResults } from "../../experiments/results.ts";
 import type { SafetensorsTensor } from "../../lib/io/safetensors.ts";
 import { type HditParams, hditParamsFromStateDict } from "../../lib/models/hdit.ts";

@@ -1,0 +1,91 @@
+/**
+ * How good a model is, against the pictures that it was not trained on.
+ *
+ * @module
+ */
+import type { NdArray } from "ndarray";
+import { heldOut } from "../data/batches.ts";
+import type { Batch, Dataset } from "../data/dataset.ts";
+import { denseData } from "../data/dense.ts";
+import { featureStatistics, frechetDistanceTo } from "../metrics/frechet.ts";
+import { jackknife } from "../metrics/jackknife.ts";
+import type { FeatureExtractor } from "../metrics/random_features.ts";
+import { mean } from "../statistics.ts";
+import type { HeldOutEvaluator } from "../training/evaluate.ts";
+
+/** Draws backgrounds and noise of evaluations; the same for all models and seeds of training. */
+export const EVALUATION_SEED = 0;
+
+/** Held-out loss at fixed noise levels, and what it is the mean of. */
+export type HeldOutQuality = {
+  mean: number;
+  bySigma: [sigma: number, loss: number][];
+  byImage: number[];
+  n: number;
+};
+
+/** The loss of parameters on held-out pictures, [n, H, W, C] with labels; every level counts alike. */
+export async function heldOutQuality<P>(
+  evaluator: HeldOutEvaluator<P>,
+  { params, pictures, numClasses, sigmas, batchSize, signal }: {
+    params: P;
+    pictures: Batch;
+    numClasses: number;
+    sigmas: readonly number[];
+    batchSize: number;
+    signal?: AbortSignal | undefined;
+  },
+): Promise<HeldOutQuality> {
+  const [n, height, width] = pictures.images.shape;
+  const { mean: overall, levels } = await evaluator.evaluate(params, {
+    images: denseData(pictures.images),
+    ...(numClasses > 0 && { labels: pictures.labels }),
+    size: [height, width],
+    sigmas,
+    seed: EVALUATION_SEED,
+    batchSize: Math.min(batchSize, n),
+    ...(signal && { signal }),
+  });
+  return {
+    mean: overall,
+    bySigma: levels.map(({ sigma, mean }) => [sigma, mean]),
+    byImage: Array.from({ length: n }, (_, i) => mean(levels.map(({ losses }) => losses[i]))),
+    n,
+  };
+}
+
+/** A Fréchet distance with its interval, and that of training pictures as the floor. */
+export type DistanceQuality = {
+  value: number;
+  low: number;
+  high: number;
+  n: number;
+  nReference: number;
+  features: string;
+  floor: number;
+};
+
+/** The Fréchet distance of samples [n, H, W, C] to `nReference` held-out pictures of their size. */
+export async function distanceQuality(
+  images: NdArray<Float32Array>,
+  { dataset, features, nReference }: {
+    dataset: Dataset;
+    features: FeatureExtractor;
+    nReference: number;
+  },
+): Promise<DistanceQuality> {
+  const [n, size] = images.shape;
+  const drawn = (split: Dataset["train"], n: number) =>
+    features.extract(heldOut(split, { size, n, seed: EVALUATION_SEED }).images);
+  const toReference = frechetDistanceTo(featureStatistics(await drawn(dataset.test, nReference)));
+  const distance = (x: Parameters<typeof featureStatistics>[0]) =>
+    toReference(featureStatistics(x));
+  const { value, low, high } = jackknife(await features.extract(images), {
+    distance,
+    groups: Math.min(20, Math.floor(n / 2)),
+    seed: EVALUATION_SEED,
+    least: 0,
+  });
+  const floor = distance(await drawn(dataset.train, n));
+  return { value, low, high, n, nReference, features: features.name, floor };
+}
