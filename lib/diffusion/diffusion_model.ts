@@ -3,6 +3,7 @@ import type { Stream } from "../engine/random.ts";
 import { hdit, type HditParams, initHdit, isBuffer, paramGroup } from "../models/hdit.ts";
 import { checkSpec, type HditSpec } from "../models/spec.ts";
 import type { DropoutSource } from "../nn/dropout.ts";
+import type { Prediction } from "./preconditioning.ts";
 import type { Cond } from "./types.ts";
 
 /**
@@ -14,6 +15,8 @@ export type DiffusionModel<P> = {
   config: unknown;
   channels: number; // of the images, in and out
   numClasses: number; // without the null class; 0: unconditional
+  /** What the network is trained to predict; `edm` when left out. */
+  prediction?: Prediction;
   /** Throws a RangeError unless the network can take images of this size. */
   check(size: readonly [height: number, width: number]): void;
   init(random: Stream): P;
@@ -29,7 +32,10 @@ export type DiffusionModel<P> = {
 };
 
 /** The Hourglass Diffusion Transformer as a model to train and sample. */
-export function hditModel(spec: HditSpec): DiffusionModel<HditParams> {
+export function hditModel(
+  spec: HditSpec,
+  { prediction = "edm" }: { prediction?: Prediction } = {},
+): DiffusionModel<HditParams> {
   if (!(spec.inChannels === spec.outChannels)) {
     throw new RangeError(
       `Cannot denoise as the model must give back the channels it takes: inChannels is ${spec.inChannels}, outChannels is ${spec.outChannels}`,
@@ -39,6 +45,7 @@ export function hditModel(spec: HditSpec): DiffusionModel<HditParams> {
     config: spec,
     channels: spec.inChannels,
     numClasses: spec.numClasses,
+    prediction,
     check: (size) => checkSpec(spec, size),
     init: (random) => initHdit(spec, random),
     apply: (params, { x, sigma, cond, dropout }) =>

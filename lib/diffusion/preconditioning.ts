@@ -2,14 +2,16 @@ import * as tf from "@tensorflow/tfjs";
 import { type Cond, type Model, perSample } from "./types.ts";
 
 /**
- * What the inner network predicts, written as D(x; s) = cSkip x + cOut F(cIn x, s).
+ * What the inner network predicts, F in D(x; s) = cSkip x + cOut F(cIn x, s).
  *
  * - `edm`: a mixture of image and noise with unit variance at every s (the paper's choice);
- * - `x`: the clean image; `eps`: the noise; `v`: alpha noise - sigma image (v = -F of `edm`).
- *
- * `sigmaData` is the standard deviation of the data.
+ * - `x`: the clean image (JiT's choice); `eps`: the noise;
+ * - `v`: alpha noise - sigma image / sigmaData, in the angles of v-diffusion (v = -F of `edm`).
  */
-export type Preconditioning = { kind: "edm" | "x" | "eps" | "v"; sigmaData: number };
+export type Prediction = "edm" | "x" | "eps" | "v";
+
+/** What the network predicts, and the standard deviation of the data. */
+export type Preconditioning = { kind: Prediction; sigmaData: number };
 
 /** Coefficients of the preconditioning, one a sample. */
 export type Scalings = { cSkip: tf.Tensor1D; cOut: tf.Tensor1D; cIn: tf.Tensor1D }; // [B] each

@@ -85,7 +85,9 @@ export function exportOnnx<P>(options: ExportOnnxOptions<P>): Uint8Array<ArrayBu
   try {
     const apply = (x: tf.Tensor4D, sigma: tf.Tensor1D, cond: Cond) =>
       model.apply(own, { x, sigma, cond });
-    const run = denoiser ? preconditioned(apply, { kind: "edm", sigmaData }) : apply;
+    const run = denoiser
+      ? preconditioned(apply, { kind: model.prediction ?? "edm", sigmaData })
+      : apply;
     const output = denoiser ? "denoised" : "raw";
     return exportFunction(({ x, sigma, ...conditions }) => {
       const cond = Object.fromEntries(

@@ -53,7 +53,7 @@ export function heldOutEvaluator<P>(
     denoisingLoss(
       (x, sigma, cond) => model.apply(params, { x, sigma, cond }),
       { images, noise, sigma, cond: classCond ? { classCond } : {} },
-      { sigmaData, weighting },
+      { sigmaData, weighting, prediction: model.prediction },
     )
   );
   const evaluate = async (params: P, options: HeldOutOptions): Promise<HeldOutLoss> => {

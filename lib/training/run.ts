@@ -79,6 +79,7 @@ export async function openTraining<P>(options: TrainOptions<P>): Promise<Trainin
           sigmaData: settings.sigmaData,
           weighting: settings.weighting,
           scales: settings.lossScales,
+          prediction: model.prediction,
         },
       ),
     rules: model,

@@ -76,7 +76,12 @@ export function resolveTrainOptions<P>(options: TrainOptions<P>) {
     size: [...size] as [number, number],
   };
   const identity: unknown = JSON.parse(
-    JSON.stringify({ model: model.config, ...process, more: options.config ?? null }),
+    JSON.stringify({
+      model: model.config,
+      prediction: model.prediction === "edm" ? undefined : model.prediction, // not said where usual
+      ...process,
+      more: options.config ?? null,
+    }),
   );
   const { everySeconds = 10, keep = 2 } = options.save ?? {};
   return {

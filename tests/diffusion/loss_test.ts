@@ -3,7 +3,11 @@ import fc from "fast-check";
 import * as tf from "@tensorflow/tfjs";
 import { dct2, dctMatrix, frequencyWeights } from "../../lib/diffusion/dct.ts";
 import { denoisingLoss } from "../../lib/diffusion/loss.ts";
-import { preconditioned, scalingsAt } from "../../lib/diffusion/preconditioning.ts";
+import {
+  preconditioned,
+  type Prediction,
+  scalingsAt,
+} from "../../lib/diffusion/preconditioning.ts";
 import { setEngine } from "../../lib/engine/engine.ts";
 
 await setEngine("cpu");
@@ -65,9 +69,31 @@ Deno.test("denoisingLoss() is the weighted error of the denoised image, by the w
   });
 });
 
-Deno.test("denoisingLoss() is 0 for the network that knows its target", () => {
+const predictions: Prediction[] = ["edm", "x", "eps", "v"];
+
+Deno.test("denoisingLoss() is w(s) times the error of the denoised image, whatever is predicted", () => {
+  const { images, noise, sigma } = batch(), sigmaData = 0.7;
+  const noisy = images.add(noise.mul(sigma.reshape([3, 1, 1, 1]))) as tf.Tensor4D;
+  for (const prediction of predictions) {
+    const options = { sigmaData, weighting: { kind: "snr" }, prediction } as const;
+    const loss = denoisingLoss(model, { images, noise, sigma }, options).dataSync();
+    const denoised = preconditioned(model, { kind: prediction, sigmaData })(noisy, sigma);
+    const error = denoised.sub(images).square().mean([1, 2, 3]).dataSync();
+    sigma.dataSync().forEach((s, i) => {
+      const want = error[i] / s ** 2;
+      assert.ok(Math.abs(loss[i] - want) < 1e-4 * want, `${prediction}: ${loss[i]} is not ${want}`);
+    });
+  }
+});
+
+for (const kind of predictions) {
+  Deno.test(`denoisingLoss() is 0 for the network that predicts its target, ${kind}`, () =>
+    isZeroForItsTarget(kind));
+}
+
+function isZeroForItsTarget(kind: Prediction): void {
   const { images, noise, sigma } = batch(), sigmaData = 0.5, s = sigma.dataSync();
-  const weights = Array.from(s, (v) => scalingsAt(v, { kind: "edm", sigmaData }));
+  const weights = Array.from(s, (v) => scalingsAt(v, { kind, sigmaData }));
   const column = (f: (w: typeof weights[0], i: number) => number) =>
     tf.tensor4d(weights.map(f), [3, 1, 1, 1]);
   const perfect = () =>
@@ -76,12 +102,13 @@ Deno.test("denoisingLoss() is 0 for the network that knows its target", () => {
   for (const scales of [1, 0, 3]) {
     const loss = denoisingLoss(perfect, { images, noise, sigma }, {
       sigmaData,
-      weighting: { kind: "karras" },
+      weighting: { kind: "soft-min-snr" },
       scales,
+      prediction: kind,
     });
-    assert.ok(loss.dataSync().every((l) => l < 1e-9));
+    assert.ok(loss.dataSync().every((l) => l < 1e-9), `${loss.dataSync()}`);
   }
-});
+}
 
 Deno.test("denoisingLoss() has a gradient through the multi-scale weights that matches central differences", () => {
   const { images, noise, sigma } = batch();

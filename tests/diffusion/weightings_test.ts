@@ -1,14 +1,16 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import * as tf from "@tensorflow/tfjs";
-import { scalingsAt } from "../../lib/diffusion/preconditioning.ts";
+import { type Prediction, scalingsAt } from "../../lib/diffusion/preconditioning.ts";
 import { lossWeight, type Weighting } from "../../lib/diffusion/weightings.ts";
 import { setEngine } from "../../lib/engine/engine.ts";
 
 await setEngine("cpu");
 
-const at = (sigma: number, weighting: Weighting, sigmaData: number) =>
-  tf.tidy(() => lossWeight(tf.tensor1d([sigma]), { weighting, sigmaData }).dataSync()[0]);
+const at = (sigma: number, weighting: Weighting, sigmaData: number, prediction?: Prediction) =>
+  tf.tidy(() =>
+    lossWeight(tf.tensor1d([sigma]), { weighting, sigmaData, prediction }).dataSync()[0]
+  );
 const close = (a: number, b: number) =>
   // a few roundings of float32
   assert.ok(Math.abs(a - b) <= 1e-5 * Math.abs(b), `${a} is not ${b}`);
@@ -21,15 +23,19 @@ Deno.test("lossWeight() has the soft-min-snr values of the reference at sigmaDat
 });
 
 Deno.test("lossWeight() over cOut^2 is the weight of the image error that each kind states", () => {
-  fc.assert(fc.property(level, fc.double({ min: 0.2, max: 2, noNaN: true }), (s, d) => {
-    const { cOut } = scalingsAt(s, { kind: "edm", sigmaData: d });
-    const onImage = (w: Weighting) => at(s, w, d) / cOut ** 2;
+  const deviation = fc.double({ min: 0.2, max: 2, noNaN: true });
+  const predictions = fc.constantFrom<Prediction[]>("edm", "x", "eps", "v");
+  fc.assert(fc.property(level, deviation, predictions, (s, d, prediction) => {
+    const { cOut } = scalingsAt(s, { kind: prediction, sigmaData: d });
+    const onImage = (w: Weighting) => at(s, w, d, prediction) / cOut ** 2;
     close(onImage({ kind: "unit" }), 1);
     close(onImage({ kind: "snr" }), 1 / s ** 2);
     close(onImage({ kind: "karras" }), (s * s + d * d) / (s * d) ** 2);
     close(onImage({ kind: "min-snr", gamma: 5 }), Math.min(1 / s ** 2, 5));
     close(onImage({ kind: "soft-min-snr", gamma: 5 }), 1 / (s ** 2 + 0.2));
     close(onImage({ kind: "soft-min-snr" }), 1 / (s ** 2 + d ** 2));
+    const logSnr = -2 * Math.log(s);
+    close(onImage({ kind: "sigmoid", bias: -1.5 }), 1 / (1 + Math.exp(logSnr + 1.5)) / s ** 2);
   }));
 });
 
@@ -53,5 +59,8 @@ Deno.test("lossWeight() refuses a gamma that is not positive", () => {
   for (const gamma of [0, -1, NaN, Infinity]) {
     assert.throws(() => at(1, { kind: "soft-min-snr", gamma }, 0.5), /gamma must be a positive/);
     assert.throws(() => at(1, { kind: "min-snr", gamma }, 0.5), RangeError);
+  }
+  for (const bias of [NaN, Infinity]) {
+    assert.throws(() => at(1, { kind: "sigmoid", bias }, 0.5), RangeError);
   }
 });

@@ -142,3 +142,23 @@ export function churned(
   const gamma = sTmin <= sigma && sigma <= sTmax ? Math.min(sChurn / steps, Math.SQRT2 - 1) : 0;
   return sigma * (1 + gamma);
 }
+
+/**
+ * Begins a step with churn: noise takes `x`, which is disposed, from sigmas[step] up to `sigmaHat`.
+ *
+ * Source: EDM, Algorithm 2, lines 4 to 6.
+ */
+export async function addChurn<R extends tf.Rank>(
+  x: tf.Tensor<R>,
+  { sigmas, step, noise, churn }: {
+    sigmas: readonly number[];
+    step: number;
+    noise: NoiseSource<R> | undefined;
+    churn: ChurnOptions;
+  },
+): Promise<{ x: tf.Tensor<R>; sigmaHat: number }> {
+  const sigma = sigmas[step], sigmaHat = churned(sigma, churn, sigmas.length - 1);
+  const weight = (churn.sNoise ?? 1) * Math.sqrt(sigmaHat ** 2 - sigma ** 2);
+  const at = { noise, weight, call: step, sigma, sigmaNext: sigmas[step + 1] };
+  return { x: await addNoise(x, at), sigmaHat };
+}

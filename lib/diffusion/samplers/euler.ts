@@ -1,11 +1,11 @@
 import type * as tf from "@tensorflow/tfjs";
 import type { Denoiser } from "../types.ts";
 import {
+  addChurn,
   addNoise,
   type AncestralOptions,
   ancestralStep,
   checkSigmas,
-  churned,
   type ChurnOptions,
   combine,
   denoiseAt,
@@ -23,14 +23,12 @@ export async function sampleEuler<R extends tf.Rank>(
   { sigmas, noise, callback, signal, ...churn }: SampleOptions<R> & ChurnOptions,
 ): Promise<tf.Tensor<R>> {
   checkSigmas(sigmas);
-  const { sNoise = 1 } = churn;
   let x = start.clone();
   for (let i = 0; i + 1 < sigmas.length; i++) {
     signal?.throwIfAborted();
     const sigma = sigmas[i], sigmaNext = sigmas[i + 1];
-    const sigmaHat = churned(sigma, churn, sigmas.length - 1);
-    const weight = sNoise * Math.sqrt(sigmaHat ** 2 - sigma ** 2);
-    x = await addNoise(x, { noise, weight, call: i, sigma, sigmaNext });
+    const begun = await addChurn(x, { sigmas, step: i, noise, churn }), { sigmaHat } = begun;
+    x = begun.x;
     const denoised = await denoiseAt(denoiser, x, sigmaHat);
     await callback?.({ step: i, sigma, sigmaHat, x, denoised });
     const ratio = sigmaNext / sigmaHat;
