@@ -11,13 +11,13 @@ import { command, runCommand } from "../lib/command.ts";
 import { sizeFromKDiffusion, specFromKDiffusion } from "../lib/io/k_diffusion_config.ts";
 import { cost, type CostPart } from "../lib/models/cost.ts";
 import { type ModelPresetName as PresetName, presets, presetSize } from "../lib/models/presets.ts";
-import type { HditSpec } from "../lib/models/spec.ts";
+import { growLevels, type HditSpec } from "../lib/models/spec.ts";
 import { isBuffer, stateDictShapes } from "../lib/models/state_dict.ts";
 import { nearest } from "../lib/nearest.ts";
 import { formatTable } from "../lib/table.ts";
 
 type Size = [height: number, width: number];
-type Flags = { size?: Size; json?: boolean; ops?: boolean };
+type Flags = { size?: Size; grow?: boolean; json?: boolean; ops?: boolean };
 type Count = { params: number; macs: number; ops?: number };
 type Parts = Partial<Record<CostPart, Count>>;
 /** One line of the levels' table; `tokens` is missing for what is done once an image. */
@@ -38,18 +38,23 @@ const program = command(
     "side of the images, or HEIGHTxWIDTH (default: the configuration's input_size, the preset's table)",
     sizeOption,
   )
+  .option(
+    "--grow",
+    "repeat the shallowest level for each doubling of the size, as the paper's Table 1 does at 256 and 512 px",
+  )
   .option("--ops", "count operations, two for each multiply-add")
   .option("--json", "print an array of objects")
   .action(main);
 
-async function main(names: string[], { size, json, ops }: Flags): Promise<void> {
+async function main(names: string[], { size, grow, json, ops }: Flags): Promise<void> {
   const all = names.length === 0;
   const counts: ModelCount[] = [];
   for (const name of all ? Object.keys(presets) : names) {
     const model = await openModel(name);
     const given = size ?? model.size;
     if (!given) throw new RangeError(`Cannot count ${name} as it has no input_size: give --size`);
-    counts.push(named(name, () => count(name, model.spec, given)));
+    const spec = () => grow ? grown(model, given) : model.spec;
+    counts.push(named(name, () => count(name, spec(), given)));
   }
   if (json) {
     console.log(JSON.stringify(ops ? counts.map(withOps) : counts, null, 2));
@@ -59,8 +64,27 @@ async function main(names: string[], { size, json, ops }: Flags): Promise<void> 
   }
 }
 
+type Model = { spec: HditSpec; size: Size | undefined };
+
+/** The model with a level more for each doubling of its own size; one of a single level stays as it is. */
+function grown({ spec, size: own }: Model, size: Size): HditSpec {
+  if (spec.levels.length === 1) return spec;
+  if (!own) {
+    throw new RangeError("Cannot grow the model as it has no size of its own to start from");
+  }
+  const doublings = Math.log2(size[0] / own[0]);
+  if (!(Number.isInteger(doublings) && doublings >= 0 && size[1] / own[1] === 2 ** doublings)) {
+    throw new RangeError(
+      `Cannot grow the model as its size must be doubled: its own is ${
+        own.join(" × ")
+      }, the size is ${size.join(" × ")}`,
+    );
+  }
+  return growLevels(spec, { doublings });
+}
+
 /** A preset, or a file of the reference. */
-async function openModel(name: string): Promise<{ spec: HditSpec; size: Size | undefined }> {
+async function openModel(name: string): Promise<Model> {
   if (Object.hasOwn(presets, name)) {
     return { spec: presets[name as PresetName], size: presetSize(name as PresetName) };
   }
@@ -142,7 +166,7 @@ function paramCounts(spec: HditSpec): Map<string, number> {
 function levelOf(path: string, spec: HditSpec): number | "once" {
   const outer = /^(?:down_levels|up_levels|merges|splits)\.(\d+)\./.exec(path);
   if (outer) return Number(outer[1]);
-  if (path.startsWith("mid_level.")) return spec.levels.length - 1;
+  if (/^(?:mid_level|in_context)\./.test(path)) return spec.levels.length - 1;
   return /^(?:patch_in|patch_out|out_norm\.scale|pos_emb)/.test(path) ? 0 : "once";
 }
 

@@ -9,7 +9,7 @@ import { type Grid, tokensOf } from "../nn/attention_kind.ts";
 import { attentionKind } from "../nn/attention_spec.ts";
 import { initEntries } from "../nn/init.ts";
 import { describeHdit } from "./hdit_params.ts";
-import { checkSpec, type HditSpec, levelGrid } from "./spec.ts";
+import { checkSpec, extraTokens, type FeedForwardSpec, type HditSpec, levelGrid } from "./spec.ts";
 import { isBuffer } from "./state_dict.ts";
 
 /** The parts into which multiply-adds fall. */
@@ -70,25 +70,32 @@ export function cost(
       `Cannot count the model as crossTokens must be at least 1 where crossCondDim is ${crossCondDim}: crossTokens is ${crossTokens}`,
     );
   }
-  const up = spec.feedForward.kind === "geglu" ? 3 : 2; // matrices of a feed-forward block
+  const up = matrices(spec.feedForward);
   const byLevel = levels.map((level, i): LevelCost => {
     const grid = levelGrid(spec, { size, level: i }), tokens = tokensOf(grid);
     const layers = i < levels.length - 1 ? 2 * level.depth : level.depth;
     const { width, attention, crossAttention } = level;
     const { local, pairs } = attentionKind(attention);
-    const products = sum(
-      Array.from({ length: layers }, (_, layer) => 2 * width * pairs(attention, { grid, layer })),
+    // class tokens join some layers, whose attention then asks for no grid
+    const extra = Array.from(
+      { length: layers },
+      (_, layer) => extraTokens(spec, { level: i, layer }),
     );
+    const products = sum(
+      extra.map((n, layer) =>
+        2 * width * pairs(attention, { grid: n > 0 ? [tokens + n] : grid, layer })
+      ),
+    );
+    const passed = layers * tokens + sum(extra); // tokens, summed over layers
     const own = attention.kind === "none" ? 0 : 1, cross = crossAttention ? 1 : 0;
     const byPart = {
       ...NONE,
       condition: layers * (own + cross + 1) * adaNormOutputs(norm) * mapping.width * width,
-      projections: layers * (own * 4 + cross * 2) * tokens * width ** 2 +
+      projections: (own * 4 + cross * 2) * passed * width ** 2 +
         layers * cross * 2 * crossTokens * crossCondDim * width,
-      feedForward: layers * up * tokens * width * level.dFf,
+      feedForward: up * passed * width * level.dFf,
       localAttention: local ? products : 0,
-      globalAttention: (local ? 0 : products) +
-        layers * cross * 2 * tokens * crossTokens * width,
+      globalAttention: (local ? 0 : products) + cross * 2 * passed * crossTokens * width,
     };
     if (i === 0) byPart.patch = tokens * patchMacs(spec);
     if (i < levels.length - 1) {
@@ -103,10 +110,15 @@ export function cost(
   }
   const outNorm = spec.outNorm ? adaNormOutputs(spec.outNorm) * levels[0].width : 0;
   byPart.condition += (2 * mapping.width + spec.mappingCondDim + outNorm) * mapping.width +
-    mapping.depth * up * mapping.width * mapping.dFf;
+    mapping.depth * matrices(mapping.feedForward ?? spec.feedForward) * mapping.width * mapping.dFf;
   const params = initEntries(describeHdit(spec)).filter(([path]) => !isBuffer(path))
     .map(([, { shape }]) => shape.reduce((a, b) => a * b, 1));
   return { params: sum(params), macs: sum(Object.values(byPart)), byPart, byLevel };
+}
+
+/** Matrices of a feed-forward block, each of width × dFf. */
+function matrices({ kind }: FeedForwardSpec): number {
+  return kind === "geglu" ? 3 : 2;
 }
 
 /** Multiply-adds of patch-in and patch-out for a token. */

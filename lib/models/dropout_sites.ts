@@ -1,5 +1,5 @@
 import { type Grid, tokensOf } from "../nn/attention_kind.ts";
-import { checkSpec, type HditSpec, levelGrid } from "./spec.ts";
+import { checkSpec, extraTokens, type HditSpec, levelGrid } from "./spec.ts";
 
 /** A place of the model where a dropout mask is asked for. */
 export type DropoutSite = { site: string; shape: number[]; rate: number };
@@ -23,8 +23,9 @@ export function dropoutSites(
   }));
   const addLevel = (level: number, name: string) => {
     const { depth, width, dFf, attention, crossAttention, dropout: rate } = levels[level];
-    const tokens = tokensOf(levelGrid(spec, { size, level }));
     for (let i = 0; i < depth; i++) {
+      const tokens = tokensOf(levelGrid(spec, { size, level })) +
+        extraTokens(spec, { level, layer: i });
       if (attention.kind !== "none") {
         sites.push({ site: `${name}.${i}.self_attn`, shape: [batch, tokens, width], rate });
       }

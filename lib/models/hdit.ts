@@ -9,6 +9,12 @@
 import * as tf from "@tensorflow/tfjs";
 import { adaNorm } from "../nn/ada_norm.ts";
 import { tokensOf } from "../nn/attention_kind.ts";
+import {
+  type ClassTokens,
+  classTokens,
+  joinClassTokens,
+  leaveClassTokens,
+} from "../nn/class_tokens.ts";
 import type { CrossCond } from "../nn/cross_attention.ts";
 import type { DropoutSource } from "../nn/dropout.ts";
 import { fourierFeatures } from "../nn/fourier_features.ts";
@@ -42,7 +48,7 @@ export function hdit(
 ): tf.Tensor4D {
   checkInputs(spec, inputs);
   return tf.tidy(() => {
-    const cond = condition(params, inputs, { spec, source });
+    const { cond, embedding } = condition(params, inputs, { spec, source });
     const cross = inputs.crossCond &&
       { tokens: inputs.crossCond, padding: inputs.crossCondPadding };
     const run = levelRunner({ spec, cond, cross, source });
@@ -61,12 +67,14 @@ export function hdit(
     }
 
     // Middle
-    const middle = grids.length - 1;
+    const middle = grids.length - 1, { inContext } = spec;
     x = run(params.mid_level, x, {
       level: middle,
       grid: grids[middle],
       site: "mid_level",
       first: 0,
+      extra: inContext &&
+        { from: inContext.from, tokens: classTokens(params.in_context!, embedding!) },
     });
 
     // Up: split, join the skip, then layers, whose numbers go on from those of the way down
@@ -90,12 +98,12 @@ function withSelfCond(spec: HditSpec, { x, selfCond }: HditInputs): tf.Tensor {
   return tf.concat([x, selfCond ?? tf.zeros([...x.shape.slice(0, -1), spec.outChannels])], -1);
 }
 
-/** The condition of every norm: the mapping network over the sum of all embeddings, [B, mapping width]. */
+/** The condition of every norm, the mapping network over the sum of all embeddings; and that of the class: [B, mapping width]. */
 function condition(
   params: HditParams,
   { sigma, augCond, classCond, mappingCond }: HditInputs,
   { spec, source }: { spec: HditSpec; source: DropoutSource | undefined },
-): tf.Tensor {
+): { cond: tf.Tensor; embedding: tf.Tensor | undefined } {
   const B = sigma.shape[0]!;
   const noise = tf.reshape(tf.mul(tf.log(sigma), 1 / 4), [B, 1]); // c_noise = log(σ) / 4
   const aug = augCond ?? tf.zeros([B, AUG_FEATURES]);
@@ -103,18 +111,24 @@ function condition(
     linear(params.time_in_proj, fourierFeatures(params.time_emb, noise)),
     linear(params.aug_in_proj, fourierFeatures(params.aug_emb, aug)),
   );
+  let embedding: tf.Tensor | undefined;
   if (params.class_emb) {
     const oneHot = tf.cast(tf.oneHot(classCond!.toInt(), spec.numClasses + 1), "float32");
-    sum = tf.add(sum, tf.matMul(oneHot, params.class_emb.weight));
+    embedding = tf.matMul(oneHot, params.class_emb.weight);
+    sum = tf.add(sum, embedding);
   }
   if (params.mapping_cond_in_proj) {
     sum = tf.add(sum, linear(params.mapping_cond_in_proj, mappingCond!));
   }
-  const { dropout: rate } = spec.mapping;
-  return mappingNetwork(params.mapping, sum, { kind: spec.feedForward.kind, rate, source });
+  const { dropout: rate, feedForward = spec.feedForward } = spec.mapping;
+  const cond = mappingNetwork(params.mapping, sum, { kind: feedForward.kind, rate, source });
+  return { cond, embedding };
 }
 
-/** Runs the layers of a level on its grid of tokens [B, …grid, width]; `first` is the number of its first layer. */
+/**
+ * Runs the layers of a level on its grid of tokens [B, …grid, width]; `first` is the number of its first layer, `extra`
+ * are tokens that join on the way.
+ */
 function levelRunner(
   { spec, cond, cross, source }: {
     spec: HditSpec;
@@ -126,13 +140,22 @@ function levelRunner(
   return (
     layers: TransformerLayerParams[],
     x: tf.Tensor,
-    { level, grid, site, first }: { level: number; grid: TokenGrid; site: string; first: number },
+    { level, grid, site, first, extra }: {
+      level: number;
+      grid: TokenGrid;
+      site: string;
+      first: number;
+      extra?: ClassTokens | undefined;
+    },
   ): tf.Tensor => {
     const B = x.shape[0], tokensOfGrid = tokensOf(x.shape.slice(1, -1)), C = x.shape[x.rank - 1];
     const { attention, dropout: rate } = spec.levels[level];
-    const tokens = layers.reduce((tokens, layer, i) =>
-      transformerLayer(layer, tokens, {
-        ...grid,
+    let tokens = tf.reshape(x, [B, tokensOfGrid, C]) as tf.Tensor, { pos } = grid;
+    for (const [i, layer] of layers.entries()) {
+      if (i === extra?.from) ({ tokens, pos } = joinClassTokens(extra, { tokens, pos }));
+      tokens = transformerLayer(layer, tokens, {
+        attention: grid.attention,
+        pos,
         cond,
         cross,
         source,
@@ -142,8 +165,9 @@ function levelRunner(
         dHead: attention.kind === "none" ? undefined : attention.dHead,
         rate,
         site: `${site}.${i}`,
-      }), tf.reshape(x, [B, tokensOfGrid, C]));
-    return tf.reshape(tokens, x.shape);
+      });
+    }
+    return tf.reshape(extra ? leaveClassTokens(extra, tokens) : tokens, x.shape);
   };
 }
 

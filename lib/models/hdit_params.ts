@@ -6,6 +6,7 @@
 import type * as tf from "@tensorflow/tfjs";
 import type { Stream } from "../engine/random.ts";
 import { type AdaNormParams, initAdaNorm } from "../nn/ada_norm.ts";
+import { type ClassTokensParams, initClassTokens } from "../nn/class_tokens.ts";
 import { type FourierFeaturesParams, initFourierFeatures } from "../nn/fourier_features.ts";
 import { createParams, type Inits } from "../nn/init.ts";
 import { initLearnedPositions, type LearnedPositionsParams } from "../nn/learned_positions.ts";
@@ -32,6 +33,7 @@ export type HditParams = {
   class_emb?: { weight: tf.Tensor }; // [numClasses + 1, mapping width]
   mapping_cond_in_proj?: LinearParams;
   mapping: MappingNetworkParams;
+  in_context?: ClassTokensParams;
   down_levels: TransformerLayerParams[][];
   up_levels: TransformerLayerParams[][];
   mid_level: TransformerLayerParams[];
@@ -88,7 +90,15 @@ export function describeHdit(spec: HditSpec): Inits<HditParams> {
         mapping_cond_in_proj: initLinear({ inFeatures: spec.mappingCondDim, outFeatures: width }),
       }
       : {}),
-    mapping: initMappingNetwork({ depth: mapping.depth, width, dFf: mapping.dFf, kind }),
+    mapping: initMappingNetwork({
+      depth: mapping.depth,
+      width,
+      dFf: mapping.dFf,
+      kind: mapping.feedForward?.kind ?? kind,
+    }),
+    ...(spec.inContext
+      ? { in_context: initClassTokens({ tokens: spec.inContext.tokens, features: last.width }) }
+      : {}),
     down_levels: outer.map(layers),
     up_levels: outer.map(layers),
     mid_level: layers(last),

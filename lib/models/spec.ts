@@ -8,6 +8,7 @@ import type { NormSpec } from "../nn/ada_norm.ts";
 import { ROPE_FREQUENCIES } from "../nn/axial_rope.ts";
 import type { Grid } from "../nn/attention_kind.ts";
 import { attentionKind, type AttentionSpec } from "../nn/attention_spec.ts";
+import type { FeedForwardKind } from "../nn/feed_forward.ts";
 import type { Similarity } from "../nn/self_attention.ts";
 import type { Patch } from "../nn/token_merge.ts";
 
@@ -34,7 +35,16 @@ export type LevelSpec = {
   dropout: number;
 };
 /** The mapping network, from noise level and classes to the condition of every norm. */
-export type MappingSpec = { depth: number; width: number; dFf: number; dropout: number };
+export type MappingSpec = {
+  depth: number;
+  width: number;
+  dFf: number;
+  dropout: number;
+  /** Activation of its blocks; that of all others by default. */
+  feedForward?: FeedForwardSpec;
+};
+/** Activation of feed-forward blocks (paper, Table 1, row C). */
+export type FeedForwardSpec = { kind: FeedForwardKind };
 
 /** Axial rotary positions (paper, §4.2). */
 export type RopeSpec =
@@ -74,8 +84,8 @@ export type HditSpec = {
   position: PositionSpec;
   /** How skips join the upsampled stream (paper, Table 2). */
   skip: { kind: "lerp" } | { kind: "add" } | { kind: "concat" } | { kind: "none" };
-  /** Activation of every feed-forward block (paper, Table 1, row C). */
-  feedForward: { kind: "geglu" } | { kind: "gelu" };
+  /** Activation of every feed-forward block; the mapping network may have one of its own. */
+  feedForward: FeedForwardSpec;
   /** Norm of every block (paper, Table 5, rows G and H); AdaRMSNorm without a gate by default. */
   norm?: NormSpec;
   /** Norm before patch-out: conditioned as in DiT, or, by default, an RMSNorm with a learned scale. */
@@ -84,6 +94,12 @@ export type HditSpec = {
   similarity?: Similarity;
   /** Channels between the two linear maps of patch-in (JiT); one linear map by default. */
   patchBottleneck?: number;
+  /**
+   * Class tokens that join the others before layer `from` of the middle level and leave after the last one (JiT's
+   * in-context conditioning): the class embedding and a learned vector each. The level's attention is global or none,
+   * its width the mapping network's; none by default.
+   */
+  inContext?: { tokens: number; from: number };
   /** Width of a sequence that levels with `crossAttention` attend to; 0, for none, by default. */
   crossCondDim?: number;
   /** Whether an earlier estimate of the image is an input too (Chen et al. 2022, "Analog Bits"); no by default. */
@@ -127,6 +143,15 @@ export function levelGrid(
   { size, level }: { size: Grid; level: number },
 ): number[] {
   return size.map((length, axis) => length / patchSize[axis] / 2 ** level);
+}
+
+/** Class tokens among the tokens of a layer of a level. */
+export function extraTokens(
+  { inContext, levels }: HditSpec,
+  { level, layer }: { level: number; layer: number },
+): number {
+  const joined = inContext && level === levels.length - 1 && layer >= inContext.from;
+  return joined ? inContext.tokens : 0;
 }
 
 /** What the axes of a model's inputs are called. */
@@ -215,6 +240,31 @@ export function checkModel(spec: HditSpec): void {
   });
   for (const [i, level] of spec.levels.entries()) checkLevel(`levels[${i}]`, level, spec);
   checkPosition(spec);
+  checkInContext(spec);
+}
+
+function checkInContext({ inContext, levels, mapping, numClasses }: HditSpec): void {
+  if (!inContext) return;
+  const { depth, width, attention } = levels[levels.length - 1], { from } = inContext;
+  whole("inContext.tokens", inContext.tokens, 1);
+  whole("inContext.from", from, 0);
+  require(from < depth, "inContext.from must be below the depth of the middle level", {
+    from,
+    depth,
+  });
+  require(numClasses > 0, "inContext must come with classes", { numClasses });
+  require(
+    width === mapping.width,
+    "inContext needs a middle level as wide as the mapping network",
+    {
+      width,
+      "mapping.width": mapping.width,
+    },
+  );
+  if (attention.kind === "global" || attention.kind === "none") return;
+  throw new RangeError(
+    `Cannot build the model as inContext needs global attention or none in the middle level, whose tokens are not a grid any more: attention is ${attention.kind}`,
+  );
 }
 
 function checkPosition({ position, levels, patchSize }: HditSpec): void {

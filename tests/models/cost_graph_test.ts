@@ -52,7 +52,16 @@ const spec: fc.Arbitrary<HditSpec> = fc.record({
   position: fc.constantFrom<HditSpec["position"]>({ kind: "rope" }, { kind: "sincos" }),
   skip: fc.constantFrom<HditSpec["skip"]>({ kind: "lerp" }, { kind: "add" }, { kind: "concat" }),
   feedForward: fc.constantFrom<HditSpec["feedForward"]>({ kind: "geglu" }, { kind: "gelu" }),
-});
+}).chain((spec) =>
+  fc.record({ activation: fc.constantFrom("geglu" as const, "gelu" as const), join: fc.boolean() })
+    .map(({ activation, join }): HditSpec => {
+      const { depth, width, attention } = spec.levels.at(-1)!;
+      const mapping = { ...spec.mapping, feedForward: { kind: activation } };
+      if (!join || attention.kind === "shifted-window") return { ...spec, mapping };
+      const inContext = { tokens: 3, from: depth - 1 };
+      return { ...spec, mapping: { ...mapping, width }, numClasses: 2, inContext };
+    })
+);
 
 Deno.test("cost() equals the multiply-adds of the products in the recorded graph", async () => {
   await setEngine("onnxruntime");
@@ -66,13 +75,18 @@ Deno.test("cost() equals the multiply-adds of the products in the recorded graph
       const { outputs } = backend.recordCall([
         { shape: [1, ...size, spec.inChannels], dtype: "float32" },
         { shape: [1], dtype: "float32" },
-      ], ([x, sigma]) => [hdit(params, { x, sigma }, { spec })]);
+        { shape: [1], dtype: "int32" },
+      ], ([x, sigma, classes]) => {
+        const classCond = spec.numClasses > 0 ? classes as tf.Tensor1D : undefined;
+        return [hdit(params, { x, sigma, classCond }, { spec })];
+      });
       const { nodes } = subgraph(outputs.map(({ storage }) => storage));
       treeDispose(params);
       const counted = nodes.reduce((sum, node) => sum + products(node), 0);
-      // Fourier features are products as well, which the paper's rule leaves out
-      const fourier = spec.mapping.width / 2 * (1 + AUG_FEATURES);
-      assert.equal(counted - fourier, cost(spec, size).macs);
+      // Fourier features and the choice of a class are products as well, which the paper's rule leaves out
+      const { width } = spec.mapping, choice = spec.numClasses > 0 ? spec.numClasses + 1 : 0;
+      const uncounted = width / 2 * (1 + AUG_FEATURES) + choice * width;
+      assert.equal(counted - uncounted, cost(spec, size).macs);
     }),
     { numRuns: 60 },
   );

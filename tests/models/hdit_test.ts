@@ -64,6 +64,10 @@ const variants: { [K in keyof HditSpec]?: fc.Arbitrary<HditSpec[K]> } = {
   }),
   similarity: fc.constantFrom("cosine", "dot-product"),
   selfConditioning: fc.boolean(),
+  mapping: fc.constantFrom("geglu" as const, "gelu" as const).map((kind) => ({
+    ...smoke.mapping,
+    feedForward: { kind },
+  })),
 };
 
 Deno.test("hdit() runs every kind of attention, position, skip, norm and activation, at any size", () => {
@@ -250,6 +254,44 @@ Deno.test("hdit() sees after two layers what each kind of attention is said to r
       }
     });
   }
+});
+
+Deno.test("hdit() lets class tokens join at their layer and leave at the end, with any grid of image tokens", () => {
+  const [outer, middle] = smoke.levels;
+  const at = (kind: "global" | "none", inContext?: HditSpec["inContext"]): HditSpec => ({
+    ...presets.smoke,
+    levels: [outer, {
+      ...middle,
+      depth: 3,
+      attention: kind === "none" ? { kind } : { kind, dHead: 16 },
+    }],
+    ...(inContext ? { inContext } : {}),
+  });
+  tf.tidy(() => {
+    const given = { ...inputs(smoke, [16, 24], 1), classCond: tf.tensor1d([1], "int32") };
+    const run = (spec: HditSpec, params = lively(spec)) => hdit(params, given, { spec }).dataSync();
+    const tokens = { tokens: 5, from: 1 };
+    // without attention nothing is heard of them: what is left is the image's own
+    assert.deepEqual(run(at("none", tokens)), run(at("none")));
+    const spec = at("global", tokens), params = lively(spec), y = run(spec, params);
+    assert.deepEqual(params.in_context!.pos_emb.shape, [5, 32]);
+    assert.notDeepEqual(y, run(at("global")));
+    assert.notDeepEqual(y, run({ ...spec, inContext: { ...tokens, from: 2 } }, params));
+    // a set: their order does not matter, as no position tells them apart but their own vectors
+    const rows = tf.reverse(params.in_context!.pos_emb, 0);
+    const turned = { ...params, in_context: { pos_emb: rows } };
+    assertClose(tf.tensor1d(run(spec, turned)), tf.tensor1d(y));
+    const asked: DropoutSite[] = [];
+    const dropped = {
+      ...spec,
+      levels: spec.levels.map((level) => ({ ...level, dropout: 0.5 })),
+    };
+    hdit(params, given, {
+      spec: dropped,
+      dropout: (site, shape, rate) => (asked.push({ site, shape, rate }), tf.ones(shape)),
+    });
+    assert.deepEqual(dropoutSites(dropped, { size: [16, 24], batch: 1 }), asked);
+  });
 });
 
 Deno.test("hdit() follows its conditions: class, augmentation, noise level and extra condition", () => {

@@ -85,6 +85,25 @@ Deno.test("checkSpec() refuses cross-attention without a sequence, gates that ga
   refuses({ ...spec, position: { kind: "learned", grid: [16, 0] } }, [64, 64], /grid\[1\] is 0/);
 });
 
+Deno.test("checkSpec() refuses class tokens where there are no classes, or where tokens must be a grid", () => {
+  const classes: HditSpec = { ...spec, numClasses: 3, mapping: { ...spec.mapping, width: 128 } };
+  const tokens = { tokens: 4, from: 1 };
+  checkSpec({ ...classes, inContext: tokens }, [64, 64]);
+  refuses({ ...spec, inContext: tokens }, [64, 64], /must come with classes: numClasses is 0/);
+  refuses({ ...classes, inContext: { ...tokens, from: 4 } }, [64, 64], /from is 4, depth is 4/);
+  refuses(
+    { ...classes, mapping: spec.mapping, inContext: tokens },
+    [64, 64],
+    /as wide as the mapping network: width is 128, mapping.width is 256/,
+  );
+  const [outer, middle] = classes.levels;
+  refuses(
+    { ...classes, inContext: tokens, levels: [outer, { ...middle, attention: outer.attention }] },
+    [64, 64],
+    /global attention or none in the middle level.*attention is neighborhood/,
+  );
+});
+
 Deno.test("growLevels() makes the grids that positions are tied to grow with the input", () => {
   const grown = (position: HditSpec["position"]) =>
     growLevels({ ...spec, position }, { doublings: 2 }).position;

@@ -93,6 +93,16 @@ Deno.test("flops takes input_size as it is, not square as well", async () => {
   }
 });
 
+Deno.test("flops --grow counts Table 1 at other sizes", async () => {
+  const rows = ["imagenet-128/A", "imagenet-128/B2", "imagenet-128/E", "imagenet-128/R1"];
+  const { stdout } = await flops("--json", "--size", "256", "--grow", ...rows);
+  const models: { macs: number }[] = JSON.parse(stdout);
+  assert.deepEqual(models.map(({ macs }) => (macs / 1e9).toFixed(0)), ["114", "60", "65", "657"]);
+  const { code, stderr } = await flops("--size", "192", "--grow", "imagenet-128/A");
+  assert.equal(code, 1);
+  assert.match(stderr, /must be doubled: its own is 128 × 128, the size is 192 × 192/);
+});
+
 Deno.test("flops adds up by level and by part, and doubles for operations", async () => {
   const names: ModelPresetName[] = [
     "imagenet-128/E",
