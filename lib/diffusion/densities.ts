@@ -56,7 +56,7 @@ export function sigmaAt(density: Density, u: number): number {
       const { loc, scale, minValue, maxValue } = density;
       const low = 1 / (1 + Math.exp((loc - Math.log(minValue)) / scale));
       const high = 1 / (1 + Math.exp((loc - Math.log(maxValue)) / scale));
-      const p = low + u * (high - low);
+      const p = low + clamped(u, density) * (high - low);
       return Math.exp(loc + scale * (Math.log(p) - Math.log1p(-p)));
     }
     case "loguniform": {
@@ -68,11 +68,19 @@ export function sigmaAt(density: Density, u: number): number {
     case "v-diffusion": {
       const { sigmaData: d, minValue, maxValue } = density;
       const low = Math.atan(minValue / d), high = Math.atan(maxValue / d);
-      return d * Math.tan(low + u * (high - low));
+      return d * Math.tan(low + clamped(u, density) * (high - low));
     }
     case "cosine-interpolated":
       return cosineInterpolated(density, u);
   }
+}
+
+/** Keeps u 1e-7 away from an open end of the range, so that levels are positive and finite. */
+function clamped(
+  u: number,
+  { minValue, maxValue }: { minValue: number; maxValue: number },
+): number {
+  return Math.min(Math.max(u, minValue > 0 ? 0 : 1e-7), maxValue < Infinity ? 1 : 1 - 1e-7);
 }
 
 /** Keeps u 1e-7 away from 0 and 1, as the reference does, so that normal quantiles stay finite. */

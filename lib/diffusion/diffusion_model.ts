@@ -1,6 +1,7 @@
 import type * as tf from "@tensorflow/tfjs";
 import type { Stream } from "../engine/random.ts";
 import { hdit, type HditParams, initHdit, isBuffer, paramGroup } from "../models/hdit.ts";
+import { isHidden } from "../models/hidden_weights.ts";
 import { checkSpec, type HditSpec } from "../models/spec.ts";
 import type { DropoutSource } from "../nn/dropout.ts";
 import type { Prediction } from "./preconditioning.ts";
@@ -29,6 +30,8 @@ export type DiffusionModel<P> = {
   isBuffer(path: string): boolean;
   /** Learning-rate factor and weight decay of a leaf. */
   paramGroup(path: string): { lrScale: number; weightDecay: boolean };
+  /** Whether a leaf is a matrix between the first layer and the last; Muon asks. */
+  isHidden?(path: string): boolean;
 };
 
 /** The Hourglass Diffusion Transformer as a model to train and sample. */
@@ -52,5 +55,6 @@ export function hditModel(
       hdit(params, { x, sigma, ...cond }, { spec, ...(dropout ? { dropout } : {}) }),
     isBuffer,
     paramGroup,
+    isHidden,
   };
 }

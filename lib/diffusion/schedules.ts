@@ -68,6 +68,28 @@ export function vpSchedule(
   return [...sigmas, 0];
 }
 
+/**
+ * The parameters of `vpSchedule` that take it from sigmaMax at t = 1 to sigmaMin at t = epsS.
+ *
+ * betaD = 2 (ln(1 + sMax^2) - betaMin), and epsS solves betaD t^2 / 2 + betaMin t = ln(1 + sMin^2).
+ * Throws a RangeError unless 0 < sigmaMin < sigmaMax and betaD is positive.
+ */
+export function vpParameters(
+  { sigmaMin, sigmaMax, betaMin = 0.1 }: { sigmaMin: number; sigmaMax: number; betaMin?: number },
+): { betaD: number; betaMin: number; epsS: number } {
+  checkRange(1, sigmaMin, sigmaMax);
+  const betaD = 2 * (Math.log1p(sigmaMax ** 2) - betaMin);
+  if (!(betaD > 0)) {
+    throw new RangeError(
+      `Cannot make a VP schedule as sigmaMax must be above ${
+        Math.sqrt(Math.expm1(betaMin)).toPrecision(3)
+      }: sigmaMax is ${sigmaMax}`,
+    );
+  }
+  const end = Math.log1p(sigmaMin ** 2);
+  return { betaD, betaMin, epsS: (Math.sqrt(betaMin ** 2 + 2 * betaD * end) - betaMin) / betaD };
+}
+
 /** n levels by `at`, with the ends exactly those asked for, then 0. */
 function withEnds(
   n: number,

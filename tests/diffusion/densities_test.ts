@@ -72,6 +72,19 @@ Deno.test("sigmaAt() reaches the ends of bounded densities exactly", () => {
   }
 });
 
+Deno.test("sigmaAt() stays positive and finite where the range is open", () => {
+  const open = { minValue: 0, maxValue: Infinity };
+  for (
+    const density of [
+      { kind: "loglogistic", loc: -0.7, scale: 0.5, ...open },
+      { kind: "v-diffusion", sigmaData: 0.5, ...open },
+    ] as const
+  ) {
+    const [low, middle, high] = [0, 0.5, 1].map((u) => sigmaAt(density, u));
+    assert.ok(0 < low && low < middle && middle < high && high < Infinity, `${low}, ${high}`);
+  }
+});
+
 Deno.test("sigmaAt() of split-lognormal is continuous at loc and has each side's mass", () => {
   const density: Density = { kind: "split-lognormal", loc: 0.2, scale1: 0.4, scale2: 1.5 };
   const share = 0.4 / 1.9;

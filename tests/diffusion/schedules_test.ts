@@ -1,9 +1,17 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
+  noiseLevels,
+  resolutionShift,
+  type Schedule,
+  scheduleKinds,
+  shiftSchedule,
+} from "../../lib/diffusion/noise_levels.ts";
+import {
   exponentialSchedule,
   karrasSchedule,
   polyexponentialSchedule,
+  vpParameters,
   vpSchedule,
 } from "../../lib/diffusion/schedules.ts";
 
@@ -53,6 +61,51 @@ Deno.test("vpSchedule() begins at sqrt(exp(betaD / 2 + betaMin) - 1) and falls",
   const sigmas = vpSchedule(20);
   assert.ok(Math.abs(sigmas[0] - Math.sqrt(Math.exp(10.05) - 1)) < 1e-9);
   assertFalls(sigmas);
+});
+
+Deno.test("vpParameters() of the continuous process's own range are its own", () => {
+  const sigmas = vpSchedule(9), range = { sigmaMin: sigmas[8], sigmaMax: sigmas[0] };
+  const { betaD, betaMin, epsS } = vpParameters(range);
+  assert.ok(Math.abs(betaD - 19.9) < 1e-9 && betaMin === 0.1 && Math.abs(epsS - 1e-3) < 1e-9);
+  assert.throws(
+    () => vpParameters({ sigmaMin: 0.1, sigmaMax: 0.3 }),
+    /above 0\.324: sigmaMax is 0\.3/,
+  );
+});
+
+Deno.test("noiseLevels() of every kind fall from sigmaMax to sigmaMin, then 0, all times the shift", () => {
+  const schedules = fc.constantFrom<Schedule>(...scheduleKinds.map((kind) => ({ kind })));
+  const shifts = fc.double({ min: 0.2, max: 8, noNaN: true });
+  fc.assert(fc.property(schedules, counts, range, shifts, (schedule, n, r, shift) => {
+    const sigmas = noiseLevels(n, { schedule, ...r, shift });
+    assert.equal(sigmas.length, n + 1);
+    const near = (a: number, b: number) =>
+      assert.ok(Math.abs(a - b) <= 1e-9 * b, `${a} is not ${b}`);
+    near(sigmas[0], shift * r.sigmaMax);
+    near(sigmas[n - 1], shift * r.sigmaMin);
+    assert.equal(sigmas[n], 0);
+    assertFalls(sigmas);
+  }));
+});
+
+Deno.test("shiftSchedule() is Stable Diffusion 3's shift in the time of flow matching", () => {
+  const time = (s: number) => s / (1 + s);
+  fc.assert(fc.property(range, fc.double({ min: 0.2, max: 8, noNaN: true }), (r, shift) => {
+    const sigmas = karrasSchedule(8, r);
+    shiftSchedule(sigmas, shift).forEach((s, i) => {
+      const t = time(sigmas[i]);
+      assert.ok(Math.abs(time(s) - shift * t / (1 + (shift - 1) * t)) < 1e-12);
+    });
+  }));
+  assert.throws(() => shiftSchedule([1], 0), /shift is 0/);
+  assert.throws(() => shiftSchedule([1], NaN), RangeError);
+});
+
+Deno.test("resolutionShift() keeps the noise of an average over blocks of pixels", () => {
+  assert.equal(resolutionShift([64, 64], [256, 256]), 4);
+  assert.equal(resolutionShift([64, 32], [128, 64]), 2);
+  // the paper samples 256 px from sigma 160 and 1024 px from 640
+  assert.equal(160 * resolutionShift([256, 256], [1024, 1024]), 640);
 });
 
 Deno.test("schedules refuse ranges and counts that make no sense", () => {

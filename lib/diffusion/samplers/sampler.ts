@@ -29,6 +29,23 @@ export type Sampler =
   | { kind: "dpmpp-2m-sde"; solver?: "midpoint" | "heun" } & AncestralOptions
   | { kind: "dpmpp-3m-sde"; curvature?: "reference" | "exact" } & AncestralOptions;
 
+/** The names of the samplers. */
+export const samplerKinds = [
+  "euler",
+  "heun",
+  "dpm-2",
+  "euler-ancestral",
+  "dpm-2-ancestral",
+  "lms",
+  "dpm-fast",
+  "dpm-adaptive",
+  "dpmpp-2s-ancestral",
+  "dpmpp-sde",
+  "dpmpp-2m",
+  "dpmpp-2m-sde",
+  "dpmpp-3m-sde",
+] as const satisfies readonly Sampler["kind"][];
+
 /**
  * Samples by any of the samplers over a schedule of noise levels.
  *
