@@ -97,6 +97,25 @@ export function choiceOption<const T extends string>(known: readonly T[]): (text
 }
 
 /**
+ * A parser for an option that takes the size of images: a side, or height x width.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { sizeOption } from "./command.ts";
+ *
+ * assert.deepEqual([sizeOption("64"), sizeOption("64x96")], [[64, 64], [64, 96]]);
+ * assert.throws(() => sizeOption("64x"), /It must be a side in pixels, or height x width/);
+ * ```
+ */
+export function sizeOption(text: string): [height: number, width: number] {
+  const found = /^(\d+)(?:x(\d+))?$/.exec(text.trim());
+  const [height, width] = [Number(found?.[1]), Number(found?.[2] ?? found?.[1])];
+  if (found && height > 0 && width > 0) return [height, width];
+  throw new InvalidArgumentError("It must be a side in pixels, or height x width: 64 or 64x96");
+}
+
+/**
  * A parser for an option that takes a list with commas, each item parsed by `parse`.
  *
  * @example
