@@ -1,14 +1,15 @@
 /**
  * Decoded pixels on disk, so that pictures are rasterised or decoded once.
  *
- * One file a block: a JSON head (key and entries), the pixels, and a SHA-256 of both. A file that
- * is cut short, altered or of another key is made again; a cache folder that cannot be written is
- * no error. Files are written aside and renamed, so two processes may fill the same cache.
+ * One file a block: a JSON head, the pixels, and a checksum of both. A file that is cut short,
+ * altered or of another key is made again; a cache folder that cannot be written is no error.
+ * Files are written aside and renamed, so two processes may fill the same cache.
  *
  * @module
  */
-import { join } from "@std/path";
-import { writeFileAtomic } from "../io/atomic.ts";
+import { crc32 } from "node:zlib";
+import { dirname, join } from "@std/path";
+import { sharedBytes } from "./pictures.ts";
 
 /** The folder that the operating system keeps for caches, and `hdit` in it. */
 export function defaultCacheFolder(
@@ -33,22 +34,17 @@ export function defaultCacheFolder(
   return join(base || env("TMPDIR") || env("TEMP") || "/tmp", "hdit");
 }
 
-/** What a cache file holds: `head` is any JSON value. */
+/** What a cache file holds: `head` is any JSON value, the data are in shared memory once read. */
 export type CachedBlock = { head: unknown; data: Uint8Array };
 
-const MAGIC = new TextEncoder().encode("hditpix1");
+const MAGIC = new TextEncoder().encode("hditpix2");
+const PREFIX = MAGIC.length + 8; // then the head's length and a CRC-32 of all that follows the CRC
 
 /** SHA-256 in hexadecimal digits. */
 export async function sha256(bytes: Uint8Array | string): Promise<string> {
   const data = typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes;
   const digest = await crypto.subtle.digest("SHA-256", data as Uint8Array<ArrayBuffer>);
   return Array.from(new Uint8Array(digest), (b) => b.toString(16).padStart(2, "0")).join("");
-}
-
-async function digest(bytes: Uint8Array): Promise<Uint8Array> {
-  return new Uint8Array(
-    await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>),
-  );
 }
 
 /** Path of the cache file for a key: a readable name, then a hash of the whole key. */
@@ -62,36 +58,57 @@ export async function cachePath(
 
 /** Reads a cache file; `undefined` where there is none that is whole. */
 export async function readCache(path: string): Promise<CachedBlock | undefined> {
-  let bytes: Uint8Array;
   try {
-    bytes = await Deno.readFile(path);
-  } catch {
-    return undefined;
+    using file = await Deno.open(path);
+    const prefix = new Uint8Array(PREFIX), view = new DataView(prefix.buffer);
+    if (!await fillFrom(file, prefix) || MAGIC.some((b, i) => prefix[i] !== b)) return undefined;
+    const headLength = view.getUint32(8, true), rest = (await file.stat()).size - PREFIX;
+    if (!(headLength <= rest)) return undefined;
+    const head = new Uint8Array(headLength), data = sharedBytes(rest - headLength);
+    if (!await fillFrom(file, head) || !await fillFrom(file, data)) return undefined;
+    if (view.getUint32(12, true) !== checksum(head, data)) return undefined;
+    return { head: JSON.parse(new TextDecoder().decode(head)), data };
+  } catch (error) {
+    if (error instanceof TypeError) throw error;
+    return undefined; // the system's: it is not there, or may not be read
   }
-  const end = bytes.length - 32;
-  if (end < 12 || MAGIC.some((b, i) => bytes[i] !== b)) return undefined;
-  const expected = await digest(bytes.subarray(0, end));
-  if (expected.some((b, i) => bytes[end + i] !== b)) return undefined;
-  const headLength = new DataView(bytes.buffer, bytes.byteOffset).getUint32(8, true);
-  const head = JSON.parse(new TextDecoder().decode(bytes.subarray(12, 12 + headLength)));
-  return { head, data: bytes.subarray(12 + headLength, end) };
 }
 
 /** Writes a cache file whole or not at all; false where the folder cannot be written. */
 export async function writeCache(path: string, { head, data }: CachedBlock): Promise<boolean> {
   const text = new TextEncoder().encode(JSON.stringify(head));
-  const bytes = new Uint8Array(12 + text.length + data.length + 32);
-  bytes.set(MAGIC);
-  new DataView(bytes.buffer).setUint32(8, text.length, true);
-  bytes.set(text, 12);
-  bytes.set(data, 12 + text.length);
-  bytes.set(await digest(bytes.subarray(0, bytes.length - 32)), bytes.length - 32);
+  const prefix = new Uint8Array(PREFIX), view = new DataView(prefix.buffer);
+  prefix.set(MAGIC);
+  view.setUint32(8, text.length, true);
+  view.setUint32(12, checksum(text, data), true);
+  const temporary = `${path}.${crypto.randomUUID().slice(0, 8)}.tmp`;
   try {
-    await Deno.mkdir(join(path, ".."), { recursive: true });
-    await writeFileAtomic(path, bytes);
+    await Deno.mkdir(dirname(path), { recursive: true });
+    {
+      using file = await Deno.open(temporary, { write: true, createNew: true });
+      for (const part of [prefix, text, data]) {
+        for (let done = 0; done < part.length;) done += await file.write(part.subarray(done));
+      }
+    }
+    await Deno.rename(temporary, path);
     return true;
   } catch (error) {
+    await Deno.remove(temporary).catch(() => {});
     if (error instanceof TypeError || error instanceof RangeError) throw error;
     return false;
   }
+}
+
+function checksum(head: Uint8Array, data: Uint8Array): number {
+  return crc32(data, crc32(head, head.length));
+}
+
+/** Fills `bytes` from the file; false where it ends before. */
+async function fillFrom(file: Deno.FsFile, bytes: Uint8Array): Promise<boolean> {
+  for (let done = 0; done < bytes.length;) {
+    const count = await file.read(bytes.subarray(done));
+    if (count === null) return false;
+    done += count;
+  }
+  return true;
 }

@@ -1,4 +1,5 @@
 import { uniforms } from "../engine/random.ts";
+import type { PixelBlock } from "./pictures.ts";
 
 /** A colour as red, green, blue in [0, 1]. */
 export type Colour = readonly [number, number, number];
@@ -26,11 +27,8 @@ export function drawAppearance(
   return { background: lightColour(u), mirrored: u[3] < 0.5 };
 }
 
-/** Pixels of many pictures of one size in one array: [N, size, size, bytes], bytes 3 or 4. */
-export type PixelBlock = { data: Uint8Array; size: number; bytes: 3 | 4 };
-
 /**
- * Writes picture `i` of a block to `out` as [size, size, 3] in [-1, 1].
+ * Writes picture `i` of a block to `out` as [H, W, C] in [-1, 1]; C is 1 for grey, else 3.
  *
  * With alpha a the result is a·picture + (1 − a)·background in sRGB values, as a browser
  * composites; without alpha the background has no part.
@@ -45,22 +43,21 @@ export function composePicture(
     offset: number;
   },
 ): void {
-  const { data, size, bytes } = block;
+  const { data, height, width, bytes } = block;
+  const channels = bytes === 1 ? 1 : 3;
   const step = mirrored ? -bytes : bytes;
   const [r, g, b] = background.map((v) => v * 255);
-  for (let y = 0; y < size; y++) {
-    let from = ((i * size + y) * size + (mirrored ? size - 1 : 0)) * bytes;
-    let to = offset + y * size * 3;
-    for (let x = 0; x < size; x++, from += step, to += 3) {
-      if (bytes === 3) {
-        out[to] = data[from] * (2 / 255) - 1;
-        out[to + 1] = data[from + 1] * (2 / 255) - 1;
-        out[to + 2] = data[from + 2] * (2 / 255) - 1;
-      } else {
+  for (let y = 0; y < height; y++) {
+    let from = ((i * height + y) * width + (mirrored ? width - 1 : 0)) * bytes;
+    let to = offset + y * width * channels;
+    for (let x = 0; x < width; x++, from += step, to += channels) {
+      if (bytes === 4) {
         const a = data[from + 3], rest = 255 - a;
         out[to] = (data[from] * a + r * rest) * (2 / 65025) - 1;
         out[to + 1] = (data[from + 1] * a + g * rest) * (2 / 65025) - 1;
         out[to + 2] = (data[from + 2] * a + b * rest) * (2 / 65025) - 1;
+      } else {
+        for (let c = 0; c < channels; c++) out[to + c] = data[from + c] * (2 / 255) - 1;
       }
     }
   }

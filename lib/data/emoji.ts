@@ -8,13 +8,12 @@
 import metadata from "@iconify-json/noto/metadata.json" with { type: "json" };
 import manifest from "@iconify-json/noto/package.json" with { type: "json" };
 import { closest } from "fastest-levenshtein";
-import sharp from "sharp";
-import { cachePath, defaultCacheFolder, readCache, sha256, writeCache } from "./cache.ts";
-import type { PixelBlock } from "./compose.ts";
-import type { Dataset, LoadProgress, Split } from "./dataset.ts";
+import type { Dataset, OpenOptions } from "./dataset.ts";
 import { emojiFamily, isSkinTone, retiredPictures } from "./emoji_families.ts";
-import { inParallel } from "./pool.ts";
-import { makeSplit, splitByFamily } from "./split.ts";
+import { openPictures, type PictureOptions } from "./open_pictures.ts";
+import type { PictureList } from "./pictures.ts";
+
+export { rasteriseEmoji } from "./emoji_drawing.ts";
 
 const CATEGORIES = metadata.categories as Record<string, string[]>;
 
@@ -22,7 +21,7 @@ const CATEGORIES = metadata.categories as Record<string, string[]>;
 export const EMOJI_CATEGORIES: readonly string[] = Object.keys(CATEGORIES);
 
 /** Which emoji, and how they are drawn. Plain data, so that a run's configuration can hold it. */
-export type EmojiSource = {
+export type EmojiSource = PictureOptions & {
   kind: "emoji";
   /** Categories by name, any case, or by one word of the name ("smileys"). All nine by default. */
   categories?: readonly string[];
@@ -31,10 +30,6 @@ export type EmojiSource = {
    * 2,076 of the 3,819, all in "People & Body": without them no category outweighs the others.
    */
   skinTones?: boolean;
-  /** Whether half of the training draws are mirrored (default false: letters have a side). */
-  mirror?: boolean;
-  /** Share of the picture families that is held out (default 0.1). */
-  testFraction?: number;
 };
 
 /** One picture of the set. */
@@ -77,53 +72,23 @@ export function listEmoji(): Emoji[] {
   );
 }
 
-type Icons = {
-  width?: number;
-  height?: number;
-  icons: Record<string, { body: string; width?: number; height?: number }>;
-};
-let drawings: Promise<Icons> | undefined;
-
-/** The vector drawings: 25 MB of JSON, read only where a cache lacks pixels. */
-function loadDrawings(): Promise<Icons> {
-  drawings ??= import("@iconify-json/noto/icons.json", { with: { type: "json" } })
-    .then((module) => module.default as unknown as Icons);
-  return drawings;
-}
-
-/** Draws one emoji as [size, size, 4] bytes of red, green, blue and alpha (not premultiplied). */
-export async function rasteriseEmoji(
-  name: string,
-  { size }: { size: number },
-): Promise<Uint8Array> {
-  const { icons, width = 128, height = 128 } = await loadDrawings();
-  const icon = icons[name];
-  if (!icon) throw new RangeError(`Cannot draw the emoji as the set has none named "${name}"`);
-  const viewBox = `0 0 ${icon.width ?? width} ${icon.height ?? height}`;
-  const svg =
-    `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" ` +
-    `width="${size}" height="${size}" viewBox="${viewBox}">${icon.body}</svg>`;
-  // the size in the root element: librsvg draws at that size, nothing is resampled
-  return await sharp(new TextEncoder().encode(svg)).toColourspace("srgb").ensureAlpha()
-    .raw({ depth: "uchar" }).toBuffer();
-}
-
 /**
  * Opens the emoji set at one size; other sizes are true drawings too (`split.load`).
  *
  * Train and test are split by picture family: skin tones, genders and mirror images of one
- * picture are on the same side. Pixels are cached in `cacheFolder`.
+ * picture are on the same side.
  */
 export async function openEmoji(
   source: Omit<EmojiSource, "kind">,
-  { size, cacheFolder = defaultCacheFolder(), onProgress }: {
-    size: number;
-    cacheFolder?: string;
-    onProgress?: LoadProgress;
-  },
+  options: OpenOptions,
 ): Promise<Dataset> {
-  const { categories = EMOJI_CATEGORIES, skinTones = true, mirror = false, testFraction = 0.1 } =
-    source;
+  return await openPictures(listEmojiPictures(source), { ...source, ...options });
+}
+
+/** The pictures of a selection, to be drawn. */
+function listEmojiPictures(
+  { categories = EMOJI_CATEGORIES, skinTones = true }: Omit<EmojiSource, "kind">,
+): PictureList {
   const wanted = new Set(categories.map(emojiCategory));
   const classes = EMOJI_CATEGORIES.filter((category) => wanted.has(category));
   if (classes.length === 0) {
@@ -132,67 +97,19 @@ export async function openEmoji(
   const pictures = listEmoji().filter(({ name, category }) =>
     wanted.has(category) && (skinTones || !isSkinTone(name))
   );
-  const sides = splitByFamily(pictures.map((p) => p.family), { testFraction });
-
-  const side = (name: "train" | "test"): Split => {
-    const own = sides[name].map((i) => pictures[i]);
-    return makeSplit({
-      name,
-      labels: own.map((p) => classes.indexOf(p.category)),
-      titles: own.map((p) => p.name),
-      mirror,
-      getPixels: (size, onProgress) => emojiPixels(own, { size, cacheFolder, onProgress }),
-    });
+  const names = pictures.map((p) => p.name);
+  const all = classes.length === EMOJI_CATEGORIES.length;
+  return {
+    name: all ? "Noto emoji" : `Noto emoji (${classes.join(", ")})`,
+    called: "emoji set",
+    origin: `emoji ${classes}${skinTones ? "" : " without skin tones"}`,
+    places: { kind: "emoji", names },
+    titles: names,
+    stamps: names.map((name) => `noto ${manifest.version} ${name}`),
+    labels: Int32Array.from(pictures, (p) => classes.indexOf(p.category)),
+    classes,
+    bytes: 4,
+    families: pictures.map((p) => p.family),
+    warnings: [],
   };
-  const dataset = { train: side("train"), test: side("test") };
-  const report = onProgress && { onProgress };
-  await dataset.train.load(size, report);
-  await dataset.test.load(size, report);
-  const name = classes.length === EMOJI_CATEGORIES.length
-    ? "Noto emoji"
-    : `Noto emoji (${classes.join(", ")})`;
-  return { name, classes, channels: 3, ...dataset, warnings: [] };
-}
-
-/** Pixels of pictures in order, from the cache or drawn now: one cache file a category. */
-async function emojiPixels(
-  pictures: Emoji[],
-  { size, cacheFolder, onProgress }: {
-    size: number;
-    cacheFolder: string;
-    onProgress: LoadProgress | undefined;
-  },
-): Promise<PixelBlock> {
-  const each = size * size * 4;
-  const data = new Uint8Array(pictures.length * each);
-  let done = 0;
-  for (const category of new Set(pictures.map((p) => p.category))) {
-    const from = pictures.findIndex((p) => p.category === category);
-    const names = pictures.filter((p) => p.category === category).map((p) => p.name);
-    const part = data.subarray(from * each, (from + names.length) * each);
-    const key = {
-      package: `noto ${manifest.version}`,
-      renderer: `librsvg ${sharp.versions.rsvg}`,
-      size,
-      category,
-      pictures: await sha256(names.join("\n")),
-    };
-    const path = await cachePath(key, { folder: cacheFolder, name: `emoji-${category}-${size}` });
-    const cached = await readCache(path);
-    if (cached?.data.length === part.length) {
-      part.set(cached.data);
-    } else {
-      await loadDrawings();
-      await inParallel(names.length, {
-        limit: 8,
-        work: async (i) => {
-          part.set(await rasteriseEmoji(names[i], { size }), i * each);
-          onProgress?.({ done: done + i + 1, total: pictures.length, what: category });
-        },
-      });
-      await writeCache(path, { head: key, data: part });
-    }
-    done += names.length;
-  }
-  return { data, size, bytes: 4 };
 }

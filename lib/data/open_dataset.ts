@@ -1,4 +1,4 @@
-import type { Dataset, LoadProgress } from "./dataset.ts";
+import type { Dataset, OpenOptions } from "./dataset.ts";
 import { type EmojiSource, openEmoji } from "./emoji.ts";
 import { type FolderSource, openFolder } from "./folder.ts";
 
@@ -6,10 +6,9 @@ import { type FolderSource, openFolder } from "./folder.ts";
 export type DataSource = EmojiSource | FolderSource;
 
 /**
- * Opens a data set with its pictures at `size` × `size` pixels ready; `split.load` readies others.
+ * Opens a data set with its pictures at one size ready; `split.load` readies others.
  *
- * `cacheFolder` is the operating system's unless given; `onProgress` is called while pictures are
- * drawn or decoded for the first time.
+ * `onProgress` is called while pictures are drawn or decoded for the first time.
  *
  * @example
  * ```ts
@@ -24,7 +23,7 @@ export type DataSource = EmojiSource | FolderSource;
  */
 export function openDataset(
   source: DataSource,
-  options: { size: number; cacheFolder?: string; onProgress?: LoadProgress },
+  options: OpenOptions,
 ): Promise<Dataset> {
   switch (source.kind) {
     case "emoji":

@@ -1,7 +1,9 @@
 import ndarray from "ndarray";
 import { uniforms } from "../engine/random.ts";
-import { composePicture, drawAppearance, type PixelBlock } from "./compose.ts";
-import type { Draw, LoadProgress, Split } from "./dataset.ts";
+import { heightAndWidth } from "./dataset.ts";
+import type { Draw, LoadProgress, Size, Split, SplitSource } from "./dataset.ts";
+import { drawPicture, heldPixels } from "./draw.ts";
+import type { PicturePlaces } from "./pictures.ts";
 
 /**
  * Splits pictures into train and test so that a family never falls on both sides.
@@ -41,23 +43,29 @@ export function splitByFamily(
   return { train, test };
 }
 
+/** The places of a split's pictures at one size, and which of them picture `i` is. */
+export type SplitPlaces = { places: PicturePlaces; rows: Int32Array };
+
 /**
- * A side of a data set from its labels, titles and a function that gets its pixels at a size.
+ * A side of a data set from its labels, titles and a function that gets its pictures at a size.
  *
  * `mirror` mirrors half of the draws; a test split is never mirrored.
  */
 export function makeSplit(
-  { name, labels, titles, mirror, getPixels }: {
+  { name, labels, titles, channels, mirror, getPlaces }: {
     name: "train" | "test";
-    labels: readonly number[];
+    labels: Int32Array;
     titles: readonly string[];
+    channels: 1 | 3;
     mirror: boolean;
-    getPixels: (size: number, onProgress?: LoadProgress) => Promise<PixelBlock>;
+    getPlaces: (
+      size: readonly [number, number],
+      onProgress: LoadProgress | undefined,
+    ) => Promise<SplitPlaces>;
   },
 ): Split {
-  const blocks = new Map<number, PixelBlock>();
-  const loading = new Map<number, Promise<void>>();
-  const stream = `data/${name}/appearance`;
+  const sources = new Map<string, SplitSource>();
+  const loading = new Map<string, Promise<void>>();
 
   function check(i: number): void {
     if (!(Number.isInteger(i) && i >= 0 && i < labels.length)) {
@@ -67,30 +75,21 @@ export function makeSplit(
     }
   }
 
+  function source(size: Size): SplitSource {
+    const found = sources.get(heightAndWidth(size).join());
+    if (found) return found;
+    const asked = typeof size === "number" ? size : `[${size}]`;
+    const loaded = [...sources.values()].map(({ size: [h, w] }) => h === w ? h : `[${h},${w}]`);
+    throw new RangeError(
+      `Cannot draw a picture at size ${asked} as it is not loaded: ` +
+        `sizes loaded are ${loaded.join(", ") || "none"}, so call load(${asked}) first`,
+    );
+  }
+
   function write(i: number, draw: Draw & { out: Float32Array; offset: number }): void {
     check(i);
-    const { size, seed, counter, out, offset } = draw;
-    const block = blocks.get(size);
-    if (!block) {
-      throw new RangeError(
-        `Cannot draw a picture at size ${size} as it is not loaded: ` +
-          `sizes loaded are ${
-            [...blocks.keys()].join(", ") || "none"
-          }, so call load(${size}) first`,
-      );
-    }
-    const { background, mirrored } = drawAppearance({
-      seed,
-      counter: counter * labels.length + i,
-      stream,
-    });
-    composePicture(block, {
-      i,
-      background,
-      mirrored: mirrored && mirror && name === "train",
-      out,
-      offset,
-    });
+    const own = source(draw.size);
+    drawPicture(own, { ...draw, i, block: heldPixels(own), row: own.rows[i] });
   }
 
   return {
@@ -98,26 +97,25 @@ export function makeSplit(
     length: labels.length,
     label: (i) => (check(i), labels[i]),
     title: (i) => (check(i), titles[i]),
-    load(size, { onProgress } = {}) {
-      if (!(Number.isInteger(size) && size >= 1 && size <= 4096)) {
-        return Promise.reject(
-          new RangeError(
-            `Cannot load pictures as size must be a whole number from 1 to 4096: size is ${size}`,
-          ),
-        );
-      }
-      let promise = loading.get(size);
+    async load(size, { onProgress } = {}) {
+      const sides = heightAndWidth(size), key = sides.join();
+      let promise = loading.get(key);
       if (!promise) {
-        promise = getPixels(size, onProgress).then((block) => void blocks.set(size, block));
-        promise.catch(() => loading.delete(size)); // so that a later call tries again
-        loading.set(size, promise);
+        promise = getPlaces(sides, onProgress).then((own) => {
+          const plain = { name, size: sides, channels, mirror: mirror && name === "train", labels };
+          sources.set(key, { ...plain, ...own });
+        });
+        promise.catch(() => loading.delete(key)); // so that a later call tries again
+        loading.set(key, promise);
       }
-      return promise;
+      await promise;
     },
+    source,
     image(i, draw) {
-      const out = new Float32Array(draw.size * draw.size * 3);
+      const [height, width] = heightAndWidth(draw.size);
+      const out = new Float32Array(height * width * channels);
       write(i, { ...draw, out, offset: 0 });
-      return ndarray(out, [draw.size, draw.size, 3]);
+      return ndarray(out, [height, width, channels]);
     },
     write,
   };

@@ -14,16 +14,18 @@ async function countedSplit(
 ): Promise<Split> {
   const split = makeSplit({
     name,
-    labels: Array.from({ length }, (_, i) => i % 3),
+    labels: Int32Array.from({ length }, (_, i) => i % 3),
     titles: Array.from({ length }, (_, i) => `${i}`),
+    channels: 3,
     mirror,
-    getPixels: (size) => {
-      const data = new Uint8Array(length * size * size * 4);
-      for (let i = 0; i < length * size * size; i++) {
-        data[i * 4] = Math.floor(i / (size * size));
-        data[i * 4 + 3] = i % size < size / 2 ? 255 : 0;
+    getPlaces: ([height, width]) => {
+      const data = new Uint8Array(length * height * width * 4);
+      for (let i = 0; i < length * height * width; i++) {
+        data[i * 4] = Math.floor(i / (height * width));
+        data[i * 4 + 3] = i % width < width / 2 ? 255 : 0;
       }
-      return Promise.resolve({ data, size, bytes: 4 });
+      const places = { kind: "pixels", block: { data, height, width, bytes: 4 } } as const;
+      return Promise.resolve({ places, rows: Int32Array.from({ length }, (_, i) => i) });
     },
   });
   await split.load(2);

@@ -7,7 +7,7 @@ const byte = fc.nat(255);
 
 function compose(pixel: number[], background: [number, number, number]): number[] {
   const out = new Float32Array(3);
-  const block = { data: Uint8Array.from(pixel), size: 1, bytes: pixel.length as 3 | 4 };
+  const block = { data: Uint8Array.from(pixel), height: 1, width: 1, bytes: pixel.length as 3 | 4 };
   composePicture(block, { i: 0, background, mirrored: false, out, offset: 0 });
   return [...out];
 }
@@ -42,18 +42,25 @@ Deno.test("composePicture() lies between picture and background, so in [-1, 1]",
 });
 
 Deno.test("composePicture() mirrored is the picture with its columns reversed", () => {
-  const size = 5, data = Uint8Array.from({ length: 2 * size * size * 4 }, (_, i) => (i * 37) % 256);
+  const [height, width] = [3, 5];
+  const data = Uint8Array.from({ length: 2 * height * width * 4 }, (_, i) => (i * 37) % 256);
   const draw = (mirrored: boolean) => {
-    const out = new Float32Array(size * size * 3 + 2).fill(9);
+    const out = new Float32Array(height * width * 3 + 2).fill(9);
     const background = [0.9, 0.8, 0.7] as const;
-    composePicture({ data, size, bytes: 4 }, { i: 1, background, mirrored, out, offset: 2 });
+    composePicture({ data, height, width, bytes: 4 }, {
+      i: 1,
+      background,
+      mirrored,
+      out,
+      offset: 2,
+    });
     assert.deepEqual([out[0], out[1]], [9, 9]); // what is before the offset is left alone
     return out.slice(2);
   };
   const [plain, mirrored] = [draw(false), draw(true)];
   for (let i = 0; i < plain.length; i++) {
-    const c = i % 3, x = Math.floor(i / 3) % size, y = Math.floor(i / 3 / size);
-    assert.equal(mirrored[(y * size + size - 1 - x) * 3 + c], plain[i]);
+    const c = i % 3, x = Math.floor(i / 3) % width, y = Math.floor(i / 3 / width);
+    assert.equal(mirrored[(y * width + width - 1 - x) * 3 + c], plain[i]);
   }
 });
 
