@@ -1,4 +1,5 @@
 import type { Handler } from "./run.ts";
+import { handlers as augment } from "./augment.ts";
 import { handlers as denoiser } from "./denoiser.ts";
 import { handlers as evaluation } from "./evaluation.ts";
 import { handlers as flops } from "./flops.ts";
@@ -20,4 +21,5 @@ export const handlers: Handler[] = [
   ...util,
   ...evaluation,
   ...resize,
+  ...augment,
 ];
