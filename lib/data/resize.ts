@@ -1,45 +1,16 @@
 import ndarray, { type NdArray } from "ndarray";
 import { denseData } from "./dense.ts";
+import { type Resampling, resizeTaps, type Taps } from "./resampling.ts";
 
-/** How pixels are weighed; `antialias` widens the kernel when shrinking, so that every pixel counts. */
-export type Resampling = { kernel: "bilinear" | "bicubic"; antialias: boolean };
+export type { Resampling } from "./resampling.ts";
 
-/** Keys' cubic kernel (1981), a = −0.5 or −0.75. */
-function cubic(x: number, a: number): number {
-  x = Math.abs(x);
-  if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
-  if (x < 2) return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a;
-  return 0;
-}
-
-/** For each output position the input positions that it is made of, and their weights. */
-function taps(
-  { from, to }: { from: number; to: number },
-  { kernel, antialias }: Resampling,
-): { index: number; weight: number }[][] {
-  const scale = from / to;
-  const widen = antialias ? Math.max(scale, 1) : 1;
-  const reach = (kernel === "bicubic" ? 2 : 1) * widen;
-  const a = antialias ? -0.5 : -0.75; // as torch has it, whether it shrinks or not
-  const weigh = (x: number) => kernel === "bicubic" ? cubic(x, a) : Math.max(0, 1 - Math.abs(x));
-  return Array.from({ length: to }, (_, i) => {
-    const centre = scale * (i + 0.5) - 0.5; // in pixels of the input, whose centres are whole
-    const own: { index: number; weight: number }[] = [];
-    for (let j = Math.ceil(centre - reach); j <= Math.floor(centre + reach); j++) {
-      const inside = j >= 0 && j < from;
-      if (antialias && !inside) continue; // the kernel is cut off at the border
-      const weight = weigh((j - centre) / widen);
-      // without antialiasing the border's pixel goes on for ever
-      if (weight !== 0) own.push({ index: Math.min(Math.max(j, 0), from - 1), weight });
-    }
-    const sum = own.reduce((s, { weight }) => s + weight, 0);
-    return own.map(({ index, weight }) => ({ index, weight: weight / sum }));
-  });
-}
+/** What to resize to; bicubic and antialiased unless said otherwise. */
+export type ResizeOptions = { height: number; width: number } & Partial<Resampling>;
 
 /**
  * Resizes images [N, H, W, C] to [N, height, width, C], first along x, then along y, with the
- * conventions of torch's `interpolate(align_corners=False)`. Values are not clipped.
+ * conventions of torch's `interpolate(align_corners=False)`, which with antialiasing are Pillow's
+ * for images of floats. Values are not clipped.
  *
  * @example
  * ```ts
@@ -54,11 +25,33 @@ function taps(
  */
 export function resizeImages(
   images: NdArray<Float32Array>,
-  { height, width, kernel = "bicubic", antialias = true }:
-    & { height: number; width: number }
-    & Partial<Resampling>,
+  { height, width, kernel = "bicubic", antialias = true }: ResizeOptions,
 ): NdArray<Float32Array> {
-  const [n, fromHeight, fromWidth, channels] = images.shape;
+  const [n, fromHeight, fromWidth, channels] = checkedShape(images, { height, width });
+  const data = denseData(images);
+  const resampling = { kernel, antialias };
+  const wide = fromWidth === width
+    ? data
+    : along(data, resizeTaps({ from: fromWidth, to: width }, resampling), {
+      lines: n * fromHeight,
+      length: fromWidth,
+      each: channels,
+    });
+  const out = fromHeight === height
+    ? wide
+    : along(wide, resizeTaps({ from: fromHeight, to: height }, resampling), {
+      lines: n,
+      length: fromHeight,
+      each: width * channels,
+    });
+  return ndarray(out === data ? data.slice() : out, [n, height, width, channels]);
+}
+
+/** The shape of images that can be resized; RangeError for others. */
+export function checkedShape(
+  images: NdArray,
+  { height, width }: { height: number; width: number },
+): number[] {
   const whole = [height, width].every((v) => Number.isInteger(v) && v >= 1);
   if (!(images.shape.length === 4 && images.size > 0 && whole)) {
     throw new RangeError(
@@ -66,33 +59,26 @@ export function resizeImages(
         `shape is [${images.shape}], height is ${height}, width is ${width}`,
     );
   }
-  const data = denseData(images);
-  if (height === fromHeight && width === fromWidth) {
-    return ndarray(data.slice(), images.shape.slice());
-  }
+  return images.shape;
+}
 
-  const across = taps({ from: fromWidth, to: width }, { kernel, antialias });
-  const wide = new Float32Array(n * fromHeight * width * channels);
-  for (let row = 0; row < n * fromHeight; row++) {
-    for (let x = 0; x < width; x++) {
-      const to = (row * width + x) * channels;
-      for (const { index, weight } of across[x]) {
-        const from = (row * fromWidth + index) * channels;
-        for (let c = 0; c < channels; c++) wide[to + c] += weight * data[from + c];
+/** Resizes the middle axis of [lines, length, each]. */
+function along(
+  data: Float32Array,
+  { first, count, weights, stride }: Taps,
+  { lines, length, each }: { lines: number; length: number; each: number },
+): Float32Array {
+  const to = first.length;
+  const out = new Float32Array(lines * to * each);
+  for (let line = 0; line < lines; line++) {
+    for (let i = 0; i < to; i++) {
+      const at = (line * to + i) * each;
+      for (let k = 0; k < count[i]; k++) {
+        const weight = weights[i * stride + k];
+        const from = (line * length + first[i] + k) * each;
+        for (let e = 0; e < each; e++) out[at + e] += weight * data[from + e];
       }
     }
   }
-  const down = taps({ from: fromHeight, to: height }, { kernel, antialias });
-  const line = width * channels;
-  const out = new Float32Array(n * height * line);
-  for (let image = 0; image < n; image++) {
-    for (let y = 0; y < height; y++) {
-      const to = (image * height + y) * line;
-      for (const { index, weight } of down[y]) {
-        const from = (image * fromHeight + index) * line;
-        for (let k = 0; k < line; k++) out[to + k] += weight * wide[from + k];
-      }
-    }
-  }
-  return ndarray(out, [n, height, width, channels]);
+  return out;
 }
