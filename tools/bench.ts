@@ -137,7 +137,7 @@ async function timeTrainStep(options: Model): Promise<Timing> {
         { sigmaData: 0.5, weighting: { kind: "soft-min-snr" } },
       ),
     rules: model,
-    betas: paperOptimiser.betas,
+    optimiser: paperOptimiser,
   }));
   let state = initTrainState(model.init({ seed: 0, stream: "init" }), model);
   const timing = await timeCalls(step, options.steps, async (i) => {

@@ -54,8 +54,8 @@ export function adamw(
   { param, grad, square, m, v }: AdamWLeaf,
   { betas: [beta1, beta2], scale, scaleSquared, size, epsilon, keep }: {
     betas: readonly [number, number];
-    scale: tf.Scalar; // (1 - beta1) clip
-    scaleSquared: tf.Scalar; // (1 - beta2) clip^2
+    scale: tf.Scalar | number; // (1 - beta1) clip
+    scaleSquared: tf.Scalar | number; // (1 - beta2) clip^2
     size: tf.Scalar;
     epsilon: tf.Scalar;
     keep?: tf.Scalar | undefined;

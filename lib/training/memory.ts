@@ -16,7 +16,7 @@ import { dropoutSites } from "../models/dropout_sites.ts";
 import { describeHdit, type HditParams } from "../models/hdit.ts";
 import { checkSpec, type HditSpec } from "../models/spec.ts";
 import { initEntries, mapInits } from "../nn/init.ts";
-import { paperOptimiser } from "./train_options.ts";
+import { paperOptimiser } from "./optimisers.ts";
 import { type Leaves, makeTrainStep, stepScalars } from "./train_step.ts";
 
 /** Bytes of a step of training, at the moment at which they are most. */
@@ -143,7 +143,7 @@ function traceStep(
       return losses;
     },
     rules: model,
-    betas: paperOptimiser.betas,
+    optimiser: paperOptimiser,
   });
   const { placeholders, outputs } = backend.recordCall(
     [...shapes.params, ...shapes.optimiser, ...shapes.batch],

@@ -6,12 +6,14 @@ import { dropoutMasks, type DropoutSites, findDropoutSites } from "./dropout_mas
 import { averagedParams, emaDecay } from "./ema.ts";
 import { jsonDifferences } from "./json_differences.ts";
 import { learningRate } from "./lr_schedules.ts";
+import { withRates } from "./optimisers.ts";
 import { type BatchTensors, makeBatch } from "./train_batch.ts";
 import { resolveTrainOptions, type TrainOptions, type TrainSettings } from "./train_options.ts";
 import { initTrainState, makeTrainStep, stepScalars, type TrainState } from "./train_step.ts";
 
 export type { TrainBatch } from "./train_batch.ts";
-export { paperOptimiser, type TrainOptions } from "./train_options.ts";
+export { type OptimiserOptions, paperOptimiser } from "./optimisers.ts";
+export type { TrainOptions } from "./train_options.ts";
 
 /** What is known after a step. */
 export type StepReport = {
@@ -83,7 +85,7 @@ export async function openTraining<P>(options: TrainOptions<P>): Promise<Trainin
         },
       ),
     rules: model,
-    betas: settings.optimiser.betas,
+    optimiser: settings.optimiser,
     maxNorm: settings.maxNorm,
   }));
 
@@ -104,11 +106,14 @@ export async function openTraining<P>(options: TrainOptions<P>): Promise<Trainin
     const batch = makeBatch(settings, { step, given });
     sites ??= findDropoutSites(model, { params: state.params, batch });
     if (sites.length > 0) batch.dropout = dropoutMasks(sites, { seed: settings.seed, step });
-    const lr = learningRate(settings.lrSchedule, { base: settings.optimiser.lr, step });
+    const optimiser = withRates(
+      settings.optimiser,
+      (base) => learningRate(settings.lrSchedule, { base, step }),
+    );
     const decay = emaDecay(settings.ema, step);
     const scalars = stepScalars(state.params, {
       rules: model,
-      optimiser: { ...settings.optimiser, lr },
+      optimiser,
       step,
       emaDecay: decay,
     });
@@ -132,7 +137,17 @@ export async function openTraining<P>(options: TrainOptions<P>): Promise<Trainin
     step++;
     images += losses.length;
     const seconds = (now() - began) / 1000;
-    return { step, images, loss, losses, sigmas, gradNorm, lr, emaDecay: decay, seconds };
+    return {
+      step,
+      images,
+      loss,
+      losses,
+      sigmas,
+      gradNorm,
+      lr: optimiser.lr,
+      emaDecay: decay,
+      seconds,
+    };
   };
 
   async function* stepping(): AsyncGenerator<StepReport, void, void> {
@@ -195,11 +210,13 @@ export async function* train<P>(
 }
 
 /** The state to begin with: fresh, or that of the newest good checkpoint. */
-async function start<P>({ model, seed, save, identity, initFrom }: TrainSettings<P>) {
+async function start<P>(
+  { model, seed, optimiser, save, identity, initFrom }: TrainSettings<P>,
+) {
   const params = initFrom === undefined
     ? model.init({ seed, stream: "init" })
     : treeMap(initFrom, (leaf) => leaf.clone());
-  const fresh = initTrainState(params, model);
+  const fresh = initTrainState(params, { ...model, optimiser });
   if (save) await Deno.mkdir(save.dir, { recursive: true }); // or fail before any work
   const found = save && await loadCheckpoint(save.dir);
   if (!found) return { state: fresh, step: 0, images: 0, from: undefined };

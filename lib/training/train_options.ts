@@ -1,9 +1,9 @@
 import { type Density, paperDensity } from "../diffusion/densities.ts";
 import type { DiffusionModel } from "../diffusion/diffusion_model.ts";
 import type { Weighting } from "../diffusion/weightings.ts";
-import type { AdamWOptions } from "./adamw.ts";
 import type { EmaSchedule } from "./ema.ts";
 import type { LrSchedule } from "./lr_schedules.ts";
+import { type OptimiserOptions, resolveOptimiser } from "./optimisers.ts";
 import type { TrainBatch } from "./train_batch.ts";
 
 /** What a run is; all of it but `steps`, `save` and `signal` must be the same to go on with it. */
@@ -19,7 +19,7 @@ export type TrainOptions<P> = {
   weighting?: Weighting; // soft-min-snr
   density?: Density; // the paper's, for this size
   lossScales?: number; // 1
-  optimiser?: Partial<AdamWOptions>; // the paper's
+  optimiser?: OptimiserOptions; // the paper's AdamW
   lrSchedule?: LrSchedule; // constant
   ema?: EmaSchedule; // power 3/4 up to 0.9999
   maxNorm?: number; // 1
@@ -33,14 +33,6 @@ export type TrainOptions<P> = {
   initFrom?: P;
   /** The clock, in milliseconds. */
   now?: () => number;
-};
-
-/** The paper's AdamW (Table 7). */
-export const paperOptimiser: AdamWOptions = {
-  lr: 5e-4,
-  betas: [0.9, 0.95],
-  eps: 1e-8,
-  weightDecay: 1e-2,
 };
 
 /** The options of a run with every default filled in. */
@@ -62,6 +54,11 @@ export function resolveTrainOptions<P>(options: TrainOptions<P>) {
     );
   }
   model.check(size);
+  if (options.optimiser?.kind === "muon" && !model.isHidden) {
+    throw new RangeError(
+      "Cannot train with muon as the model does not say which weights are hidden: it has no isHidden",
+    );
+  }
   const process = {
     seed,
     sigmaData,
@@ -69,7 +66,7 @@ export function resolveTrainOptions<P>(options: TrainOptions<P>) {
     weighting: options.weighting ?? { kind: "soft-min-snr" } as Weighting,
     density: options.density ?? paperDensity(size, { sigmaData }),
     lossScales: options.lossScales ?? 1,
-    optimiser: { ...paperOptimiser, ...options.optimiser },
+    optimiser: resolveOptimiser(options.optimiser),
     lrSchedule: options.lrSchedule ?? { kind: "constant" } as LrSchedule,
     ema: options.ema ?? { power: 0.75, maxValue: 0.9999 },
     maxNorm: options.maxNorm ?? 1,

@@ -45,6 +45,11 @@ export function lrScheduleOf(config: Json): LrSchedule {
   ) as unknown as LrSchedule;
 }
 
+/** The optimiser of the reference's configuration. */
+function optimiserOf({ optimizer: { lr, betas, eps, weight_decay: weightDecay } }: Json) {
+  return { kind: "adamw", lr, betas, eps, weightDecay } as const;
+}
+
 /** An average's schedule from the reference's configuration. */
 function emaScheduleOf(config: Json): EmaSchedule {
   const { power, max_value: maxValue, inv_gamma: invGamma, min_value: minValue } = config;
@@ -136,7 +141,7 @@ async function trainSteps(fixture: Fixture): Promise<Run> {
   const model = hditModel(specFromKDiffusion(config));
   const { rules, contradiction } = rulesAsStored(fixture, model);
   const t = fixture.tensors(), { sigma_data: sigmaData, loss_weighting } = config.model;
-  const steps = t.get("reals")!.shape[0], betas = config.optimizer.betas;
+  const steps = t.get("reals")!.shape[0];
   type Batch =
     & Record<"images" | "noise", tf.Tensor4D>
     & Record<"sigma" | "classes", tf.Tensor1D>
@@ -160,7 +165,7 @@ async function trainSteps(fixture: Fixture): Promise<Run> {
         },
       ),
     rules,
-    betas,
+    optimiser: optimiserOf(config),
   }));
   const at = (name: string, i: number) =>
     tf.squeeze(toTensor(t.get(name)!).slice([i], [1]), [0]) as tf.Tensor;
@@ -180,12 +185,7 @@ async function trainSteps(fixture: Fixture): Promise<Run> {
     const decay = emaDecay(emaScheduleOf(config.ema_sched), i);
     const scalars = stepScalars(params, {
       rules,
-      optimiser: {
-        lr,
-        betas,
-        eps: config.optimizer.eps,
-        weightDecay: config.optimizer.weight_decay,
-      },
+      optimiser: { ...optimiserOf(config), lr },
       step: i,
       emaDecay: decay,
     });

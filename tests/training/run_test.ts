@@ -6,7 +6,12 @@ import { type DiffusionModel, hditModel } from "../../lib/diffusion/diffusion_mo
 import { setEngine } from "../../lib/engine/engine.ts";
 import { treeDispose, treeEntries } from "../../lib/engine/tree.ts";
 import { presets } from "../../lib/models/presets.ts";
-import { openTraining, train, type TrainOptions } from "../../lib/training/run.ts";
+import {
+  openTraining,
+  type OptimiserOptions,
+  train,
+  type TrainOptions,
+} from "../../lib/training/run.ts";
 import { toyBatches, toyModel, type ToyParams } from "./toy_model.ts";
 
 const toy = (change: Partial<TrainOptions<ToyParams>> = {}): TrainOptions<ToyParams> => ({
@@ -83,6 +88,31 @@ Deno.test("openTraining() goes on bit for bit wherever it was stopped", async ()
     ),
     { numRuns: 6 },
   );
+});
+
+Deno.test("openTraining() goes on bit for bit with each optimiser", async () => {
+  await setEngine("cpu");
+  const optimisers: OptimiserOptions[] = [
+    { kind: "adam", weightDecay: 0.1 },
+    { kind: "sgd", lr: 0.1 },
+    { kind: "sgd", lr: 0.1, momentum: 0.9, nesterov: true, weightDecay: 0.1 },
+    { kind: "muon", weightDecay: 0.1 },
+  ];
+  const seen = new Set<string>();
+  for (const optimiser of optimisers) {
+    const whole = await run(toy({ optimiser }));
+    await inFolder(async (dir) => {
+      for (const stopAfter of [1, 4]) await run(toy({ optimiser, save: { dir } }), { stopAfter });
+      const last = await run(toy({ optimiser, save: { dir } }));
+      assert.equal(last.resumedFrom?.step, 5);
+      assert.deepEqual(last.numbers, whole.numbers);
+    });
+    seen.add(`${whole.numbers["params.mix.weight"]}`);
+  }
+  assert.equal(seen.size, optimisers.length); // they are not the same one
+  const model = { ...toyModel({ numClasses: 3 }) };
+  delete model.isHidden;
+  await assert.rejects(openTraining(toy({ model, optimiser: { kind: "muon" } })), /no isHidden/);
 });
 
 Deno.test("openTraining() goes on bit for bit from what a kill leaves at any moment, torn files too", async () => {

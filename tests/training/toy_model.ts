@@ -49,6 +49,7 @@ export function toyModel(
       lrScale: path === "level.scale" ? 1 / 3 : 1,
       weightDecay: path === "mix.weight",
     }),
+    isHidden: (path) => path === "mix.weight",
   };
 }
 

@@ -34,7 +34,7 @@ const stepOf = (maxNorm = 1) =>
         weighting: { kind: "soft-min-snr" },
       }),
     rules: model,
-    betas: paperOptimiser.betas,
+    optimiser: paperOptimiser,
     maxNorm,
   });
 function batchOf(step: number): Batch {
