@@ -16,11 +16,7 @@ export function seededNormals<R extends tf.Rank = tf.Rank.R4>(
     shape: readonly number[];
   },
 ): tf.Tensor<R> {
-  if (!(shape[0] === seeds.length)) {
-    throw new RangeError(
-      `Cannot draw noise as each sample needs a seed: shape is [${shape}], there are ${seeds.length} seeds`,
-    );
-  }
+  checkSeeds({ seeds, shape });
   const each = shape.slice(1).reduce((a, b) => a * b, 1);
   const data = new Float32Array(each * seeds.length);
   seeds.forEach((seed, i) => data.set(normals({ seed, stream }, counter, each), i * each));
@@ -33,4 +29,15 @@ export function seededNoise<R extends tf.Rank = tf.Rank.R4>(
   { seeds, shape }: { seeds: readonly number[]; shape: readonly number[] },
 ): NoiseSource<R> {
   return ({ call }) => seededNormals<R>({ seeds, stream: "sampler", counter: call, shape });
+}
+
+/** Throws a RangeError unless there is a seed a sample. */
+export function checkSeeds(
+  { seeds, shape }: { seeds: readonly number[]; shape: readonly number[] },
+): void {
+  if (!(shape[0] === seeds.length)) {
+    throw new RangeError(
+      `Cannot draw noise as each sample needs a seed: shape is [${shape}], there are ${seeds.length} seeds`,
+    );
+  }
 }

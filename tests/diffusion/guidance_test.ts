@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
+import fc from "fast-check";
 import * as tf from "@tensorflow/tfjs";
-import { guide, guidedDenoise } from "../../lib/diffusion/guidance.ts";
+import {
+  checkGuidance,
+  guide,
+  guidedDenoise,
+  isGuided,
+  rescaleGuided,
+} from "../../lib/diffusion/guidance.ts";
 import { setEngine } from "../../lib/engine/engine.ts";
 
 await setEngine("cpu");
@@ -58,4 +65,39 @@ Deno.test("guide() is linear between and beyond the two estimates and leaves no 
   assert.equal(out.dataSync()[0], 4);
   out.dispose();
   assert.equal(tf.memory().numTensors, before);
+});
+
+Deno.test("rescaleGuided() gives the conditional image's contrast at 1, nothing at 0, and is linear between", () => {
+  fc.assert(fc.property(fc.double({ min: 0, max: 1, noNaN: true }), (phi) => {
+    tf.tidy(() => {
+      const conditional = tf.tensor4d([1, 3, 0, -1, 5, 0.5, 2, 2], [2, 2, 2, 1]);
+      const guided = tf.tensor4d([4, -2, 7, 0.1, 9, 9, 1, -4], [2, 2, 2, 1]);
+      const out = rescaleGuided({ guided, conditional, rescale: tf.scalar(phi) });
+      const deviations = (x: tf.Tensor) => [...tf.moments(x, [1, 2, 3]).variance.sqrt().dataSync()];
+      const [o, c, g] = [out, conditional, guided].map(deviations);
+      o.forEach((found, i) => {
+        assert.ok(Math.abs(found - (phi * c[i] + (1 - phi) * g[i])) < 1e-5, `${found}`);
+        // a multiple of the guided image
+        const [a, b] = [out, guided].map((x) => [...x.dataSync()].slice(4 * i, 4 * i + 4));
+        a.forEach((v, j) => assert.ok(Math.abs(v * g[i] - b[j] * found) < 1e-4));
+      });
+    });
+  }));
+  const flat = tf.ones([1, 2, 2, 1]) as tf.Tensor4D;
+  const same = rescaleGuided({ guided: flat, conditional: flat, rescale: tf.scalar(1) });
+  assert.deepEqual(numbers(same), [1, 1, 1, 1]);
+});
+
+Deno.test("isGuided() is so above the lower bound up to and with the upper one, and never at scale 1", () => {
+  const at = (sigma: number) => isGuided(sigma, { guidanceScale: 2, guidanceInterval: [0.1, 3] });
+  assert.deepEqual([0.05, 0.1, 0.11, 3, 3.01].map(at), [false, false, true, true, false]);
+  assert.ok(isGuided(1e5, { guidanceScale: 0 }) && !isGuided(1, { guidanceInterval: [0, 9] }));
+});
+
+Deno.test("checkGuidance() refuses what is out of range", () => {
+  assert.throws(() => checkGuidance({ guidanceScale: NaN }), /guidanceScale is NaN/);
+  assert.throws(() => checkGuidance({ guidanceInterval: [2, 1] }), /it is \[2, 1\]/);
+  assert.throws(() => checkGuidance({ guidanceInterval: [NaN, 1] }), RangeError);
+  assert.throws(() => checkGuidance({ guidanceRescale: 1.5 }), /guidanceRescale is 1\.5/);
+  checkGuidance({ guidanceInterval: [0, Infinity] });
 });

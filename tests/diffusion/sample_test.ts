@@ -70,6 +70,25 @@ Deno.test("imageSampler() guides away from the null class by the scale", async (
   b.dispose();
 });
 
+Deno.test("imageSampler() with Brownian noise draws nearly the same image in more steps", async () => {
+  await setEngine("cpu");
+  const model = gaussianModel([1]), params = model.init({ seed: 0, stream: "" });
+  const sampler = imageSampler(model);
+  const options = { size: [4, 4], n: 2, sampler: { kind: "dpmpp-2m-sde" } } as const;
+  const difference = async (noise: "brownian" | "independent", counts: [number, number]) => {
+    const [a, b] = await Promise.all(
+      counts.map((steps) => sampler.sample(params, { ...options, noise, steps })),
+    );
+    return Math.sqrt(a.reduce((sum, v, i) => sum + (v - b[i]) ** 2, 0) / a.length);
+  };
+  const coarse = await difference("brownian", [20, 40]),
+    fine = await difference("brownian", [80, 160]);
+  const other = await difference("independent", [80, 160]);
+  assert.ok(coarse < 0.25 && fine < coarse / 2.5, `${coarse}, ${fine}`);
+  assert.ok(other > 0.4, `${other}`); // of images with a deviation of 0.5
+  sampler.dispose();
+});
+
 Deno.test("imageSampler() leaves no tensors behind", async () => {
   await setEngine("cpu");
   const model = gaussianModel([1, 0]), params = model.init({ seed: 0, stream: "" });
