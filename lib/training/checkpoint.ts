@@ -1,4 +1,4 @@
-import { join } from "@std/path";
+import { basename, dirname, join } from "@std/path";
 import * as tf from "@tensorflow/tfjs";
 import { treeEntries, treeMap } from "../engine/tree.ts";
 import { removeStaleTemporaries, writeFileAtomic, writeTextFileAtomic } from "../io/atomic.ts";
@@ -114,13 +114,7 @@ export async function loadCheckpoint(dir: string): Promise<Checkpoint | undefine
   for (const step of steps) {
     const path = join(dir, `${baseOf(step)}.safetensors`);
     try {
-      const { meta, bytes: length, sha256: sum } = await readMeta(dir, step);
-      const bytes = await Deno.readFile(path) as Uint8Array<ArrayBuffer>;
-      if (!(bytes.length === length)) {
-        throw new RangeError(`it has ${bytes.length} bytes, ${length} were written`);
-      }
-      if (!(await sha256(bytes) === sum)) throw new RangeError("its checksum does not hold");
-      return { meta, tensors: parseSafetensors(bytes).tensors, path, skipped };
+      return { ...await readCheckpoint(path), skipped };
     } catch (error) {
       skipped.push({ path, reason: error instanceof Error ? error.message : String(error) });
     }
@@ -135,6 +129,22 @@ export async function loadCheckpoint(dir: string): Promise<Checkpoint | undefine
     );
   }
   return undefined;
+}
+
+/**
+ * Reads one checkpoint, named by either of its files. Throws a RangeError, or what reading the files throws, unless it is
+ * as it was written.
+ */
+export async function readCheckpoint(file: string): Promise<Omit<Checkpoint, "skipped">> {
+  const dir = dirname(file), step = Number(NAME.exec(basename(file))?.[1]);
+  const path = join(dir, `${baseOf(step)}.safetensors`);
+  const { meta, bytes: length, sha256: sum } = await readMeta(dir, step);
+  const bytes = await Deno.readFile(path) as Uint8Array<ArrayBuffer>;
+  if (!(bytes.length === length)) {
+    throw new RangeError(`it has ${bytes.length} bytes, ${length} were written`);
+  }
+  if (!(await sha256(bytes) === sum)) throw new RangeError("its checksum does not hold");
+  return { meta, tensors: parseSafetensors(bytes).tensors, path };
 }
 
 /**
