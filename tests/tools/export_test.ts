@@ -54,7 +54,7 @@ async function makeRun(dir: string): Promise<Map<string, Float32Array>> {
   const schedule = { steps: 4, sigmaMin: 0.03, sigmaMax: 90 };
   await Deno.writeTextFile(
     join(dir, "config.json"),
-    JSON.stringify({ ablation: { evaluation: { schedule } }, images: 4 }),
+    JSON.stringify({ ablation: { evaluation: { sampler: { kind: "lms" }, schedule } }, images: 4 }),
   );
   const record = syntheticRecords()[0] as RunRecord;
   await appendResults(dir, [{ ...record, data: { ...record.data, classes: ["cats", "dogs"] } }]);
@@ -68,10 +68,12 @@ Deno.test("openTrainedModel() finds an arm of a run, with its averaged weights, 
     assert.deepEqual(trained, {
       spec,
       size: [...size],
+      prediction: "edm",
       sigmaData: 0.25,
       sigmaMin: 0.03,
       sigmaMax: 90,
       classNames: ["cats", "dogs"],
+      sampling: { sampler: { kind: "lms" }, steps: 4 },
     });
     assert.match(source, /base-seed0.*checkpoint_00000002\.safetensors, step 2$/);
     assert.deepEqual(numbersOf(params), averaged);
@@ -90,7 +92,54 @@ Deno.test("openTrainedModel() takes a folder of checkpoints, or the newest of th
       assert.deepEqual([info.size, info.sigmaData, info.sigmaMax], [[32, 32], 0.25, 160]);
       treeDispose(trained.params);
     }
-    await assert.rejects(openTrainedModel(dir, { arm: "base" }), /is not the folder of a run/);
+    await assert.rejects(
+      openTrainedModel(dir, { arm: "base" }),
+      /is not the folder of an ablation run/,
+    );
+  }));
+
+Deno.test("openTrainedModel() takes a run of training with what it says of itself, and any of its checkpoints", () =>
+  inFolder(async (dir) => {
+    const run = await openTraining({
+      model: hditModel(spec, { prediction: "x" }),
+      size,
+      batchAt: () => ({ images: new Float32Array(2 * 16 * 16 * 3).fill(0.5), labels: [0, 1] }),
+      steps: 2,
+      config: { classes: ["ash", "bog"], sigmaMin: 0.02, sigmaMax: 90 },
+      save: { dir: join(dir, "checkpoints") },
+    });
+    const raw = [], averaged = [];
+    for await (const _ of run.steps()) {
+      await run.save();
+      raw.push(numbersOf(run.state.params));
+      averaged.push(numbersOf(run.averaged()));
+    }
+    run.dispose();
+    const sampling = { sampler: { kind: "heun" }, steps: 9, guidanceScale: 1.5 };
+    await Deno.writeTextFile(join(dir, "config.json"), JSON.stringify({ size, sampling }));
+    const { params, source, ...about } = await openTrainedModel(dir);
+    assert.deepEqual(about, {
+      spec,
+      size: [...size],
+      prediction: "x",
+      sigmaData: 0.5,
+      sigmaMin: 0.02,
+      sigmaMax: 90,
+      classNames: ["ash", "bog"],
+      sampling,
+    });
+    assert.match(source, /step 2$/);
+    const opened = async (path: string, weights: "ema" | "raw") => {
+      const { params } = await openTrainedModel(path, { weights });
+      return numbersOf(params);
+    };
+    assert.deepEqual(numbersOf(params), averaged[1]);
+    assert.deepEqual(await opened(dir, "raw"), raw[1]);
+    const first = join(dir, "checkpoints", "checkpoint_00000001.safetensors");
+    assert.deepEqual(await opened(first, "ema"), averaged[0]);
+    assert.deepEqual(await opened(first.replace("safetensors", "json"), "raw"), raw[0]);
+    await Deno.truncate(first, 1000);
+    await assert.rejects(opened(first, "ema"), /Cannot use the checkpoint .*: it has 1000 bytes/);
   }));
 
 Deno.test("openTrainedModel() takes the reference's inference checkpoints", () =>
@@ -101,6 +150,7 @@ Deno.test("openTrainedModel() takes the reference's inference checkpoints", () =
     assert.deepEqual(numbersOf(trained.params), numbersOf(params));
     assert.deepEqual([trained.spec, trained.size, trained.sigmaMax], [spec, [32, 48], 160]);
     treeDispose([params, trained.params]);
+    await assert.rejects(openTrainedModel(path, { weights: "raw" }), /holds one set of weights/);
   }));
 
 Deno.test("openTrainedModel() says what is wrong with a path", () =>

@@ -4,7 +4,7 @@ import type { TrainedModel } from "./trained_model.ts";
 
 /** The ONNX file of a trained model, at its own size unless told otherwise. */
 export function exportTrained(
-  { spec, size: trainedSize, source: _, ...trained }: TrainedModel,
+  { spec, prediction, size: trainedSize, sampling: _, source: __, ...trained }: TrainedModel,
   { size, ...options }: {
     size?: number;
     dynamicBatch?: boolean;
@@ -16,5 +16,10 @@ export function exportTrained(
   if (!sides) {
     throw new TypeError("Cannot export the model as its size is not known: say --size PIXELS");
   }
-  return exportOnnx({ model: hditModel(spec), ...trained, ...options, size: sides });
+  return exportOnnx({
+    model: hditModel(spec, { prediction }),
+    ...trained,
+    ...options,
+    size: sides,
+  });
 }
