@@ -1,9 +1,10 @@
 import * as tf from "@tensorflow/tfjs";
 import type { DiffusionModel } from "../diffusion/diffusion_model.ts";
 import type { Cond } from "../diffusion/types.ts";
-import { type DropoutSource, randomDropout } from "../nn/dropout.ts";
+import { uniforms } from "../engine/random.ts";
+import type { DropoutSource } from "../nn/dropout.ts";
 
-/** The places of a model that drop something out, for one input shape. */
+/** The places of a model that drop something out, for one input shape; samples are the first dimension. */
 export type DropoutSites = { site: string; shape: number[]; rate: number }[];
 
 /**
@@ -34,13 +35,22 @@ export function findDropoutSites<P>(
   return sites;
 }
 
-/** Masks for one step, by place, drawn from the stream (seed, step). */
+/**
+ * Masks of one step for the samples `rows` of its batch, by place, already divided by the share that is kept. Each
+ * sample has a stream of its own, (seed, place, row), so that they are the same however the batch is split.
+ */
 export function dropoutMasks(
   sites: DropoutSites,
-  { seed, step }: { seed: number; step: number },
+  { seed, step, rows }: { seed: number; step: number; rows: readonly number[] },
 ): Record<string, tf.Tensor> {
-  const draw = randomDropout({ seed, stream: "train/dropout" }, step);
-  return Object.fromEntries(
-    sites.map(({ site, shape, rate }) => [site, draw(site, shape, rate)]),
-  );
+  const maskOf = ({ site, shape: [, ...sample], rate }: DropoutSites[number]) => {
+    const each = sample.reduce((a, b) => a * b, 1), keep = 1 / (1 - rate);
+    const mask = new Float32Array(rows.length * each);
+    rows.forEach((row, i) => {
+      const u = uniforms({ seed, stream: `train/dropout/${site}/${row}` }, step, each);
+      mask.set(u.map((u) => u < rate ? 0 : keep), i * each);
+    });
+    return tf.tensor(mask, [rows.length, ...sample]);
+  };
+  return Object.fromEntries(sites.map((at) => [at.site, maskOf(at)]));
 }

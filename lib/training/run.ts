@@ -1,15 +1,17 @@
-import { denoisingLoss } from "../diffusion/loss.ts";
-import { compile, type CompileStats } from "../engine/compile.ts";
-import { treeDispose, treeMap } from "../engine/tree.ts";
-import { loadCheckpoint, restoreTree, takeSnapshot, writeSnapshot } from "./checkpoint.ts";
-import { dropoutMasks, type DropoutSites, findDropoutSites } from "./dropout_masks.ts";
+import type { CompileStats } from "../engine/compile.ts";
+import { treeDispose } from "../engine/tree.ts";
+import { mean } from "../statistics.ts";
+import { takeSnapshot, writeSnapshot } from "./checkpoint.ts";
+import { firstNotFinite, firstToGo, normRatio, rememberNorm } from "./divergence.ts";
 import { averagedParams, emaDecay } from "./ema.ts";
-import { jsonDifferences } from "./json_differences.ts";
 import { learningRate } from "./lr_schedules.ts";
+import { updateNoiseScale } from "./noise_scale.ts";
 import { withRates } from "./optimisers.ts";
-import { type BatchTensors, makeBatch } from "./train_batch.ts";
-import { resolveTrainOptions, type TrainOptions, type TrainSettings } from "./train_options.ts";
-import { initTrainState, makeTrainStep, stepScalars, type TrainState } from "./train_step.ts";
+import { type RunProgress, startRun } from "./run_progress.ts";
+import { type BatchResult, makeStepper } from "./stepper.ts";
+import { drawBatch } from "./train_batch.ts";
+import { resolveTrainOptions, type TrainOptions } from "./train_options.ts";
+import { stepScalars, type TrainState } from "./train_step.ts";
 
 export type { TrainBatch } from "./train_batch.ts";
 export { type OptimiserOptions, paperOptimiser } from "./optimisers.ts";
@@ -23,6 +25,11 @@ export type StepReport = {
   losses: Float32Array; // [B]
   sigmas: Float32Array; // [B]
   gradNorm: number; // before clipping
+  /**
+   * The gradient noise scale, averaged over the run; where batches are split. Noise levels are stratified over
+   * the batch, so that what they add to the noise is hardly in it.
+   */
+  noiseScale?: number;
   lr: number;
   emaDecay: number;
   seconds: number; // of this step
@@ -56,104 +63,84 @@ export type TrainingRun<P> = {
  * Everything random in a step (noise, noise levels, dropped classes, dropout) is drawn from streams of
  * (seed, step), so that a run that is killed at any moment and opened again ends with the same numbers,
  * bit for bit, as one that was not. Arms with the same seed see the same noise and levels.
+ *
+ * A loss or gradient norm that is not finite, or a norm far off the last ones (`normJump`), stops the run with a
+ * RangeError that says which tensor was the first to go; the state before stays, and nothing is saved.
  * Throws a RangeError when the folder holds a run of another configuration.
  */
 export async function openTraining<P>(options: TrainOptions<P>): Promise<TrainingRun<P>> {
   const settings = resolveTrainOptions(options), { model } = settings;
-  const restored = await start(settings);
-  let { state } = restored, step = restored.step, images = restored.images;
+  const start = await startRun(settings);
+  let { state, progress } = start, savedStep = progress.step;
   const now = options.now ?? (() => performance.now());
-  let saving: Promise<unknown> | undefined, savedStep = step;
-  let sites: DropoutSites | undefined;
-
-  const compiled = compile(makeTrainStep<P, BatchTensors>({
-    loss: (params, { images, noise, sigma, classCond, augCond, dropout }) =>
-      denoisingLoss(
-        (x, sigma, cond) =>
-          model.apply(params, { x, sigma, cond, dropout: dropout && ((site) => dropout[site]) }),
-        {
-          images,
-          noise,
-          sigma,
-          cond: { ...(classCond ? { classCond } : {}), ...(augCond ? { augCond } : {}) },
-        },
-        {
-          sigmaData: settings.sigmaData,
-          weighting: settings.weighting,
-          scales: settings.lossScales,
-          prediction: model.prediction,
-        },
-      ),
-    rules: model,
-    optimiser: settings.optimiser,
-    maxNorm: settings.maxNorm,
-  }));
+  const stepper = makeStepper(settings);
+  let saving: Promise<unknown> | undefined;
 
   const save = async () => {
-    if (!settings.save || savedStep === step) return;
-    const meta = { step, images, config: settings.identity };
-    const snapshot = await takeSnapshot({ state, meta });
+    if (!settings.save || savedStep === progress.step) return;
+    const bad = await firstNotFinite(state);
+    if (bad) {
+      throw new RangeError(
+        `Cannot save step ${progress.step} as ${bad.path} has gone: it is ${bad.text}; the last good checkpoint in ${settings.save.dir} is kept`,
+      );
+    }
+    const snapshot = await takeSnapshot({
+      state,
+      meta: { ...progress, config: settings.identity },
+    });
     await saving;
-    savedStep = step;
+    savedStep = progress.step;
     // Written while training goes on; an error shows at the next save or at the end.
     saving = writeSnapshot(settings.save.dir, snapshot, { keep: settings.save.keep });
     saving.catch(() => {});
   };
 
   const advance = async (): Promise<StepReport> => {
-    const began = now();
-    const given = await options.batchAt(step);
-    const batch = makeBatch(settings, { step, given });
-    sites ??= findDropoutSites(model, { params: state.params, batch });
-    if (sites.length > 0) batch.dropout = dropoutMasks(sites, { seed: settings.seed, step });
-    const optimiser = withRates(
-      settings.optimiser,
-      (base) => learningRate(settings.lrSchedule, { base, step }),
-    );
+    const began = now(), { step } = progress;
+    const batch = drawBatch(settings, { step, given: await options.batchAt(step) });
+    const rate = (base: number) => learningRate(settings.lrSchedule, { base, step });
+    const optimiser = withRates(settings.optimiser, rate);
     const decay = emaDecay(settings.ema, step);
-    const scalars = stepScalars(state.params, {
-      rules: model,
-      optimiser,
-      step,
-      emaDecay: decay,
-    });
-    const out = await compiled({ state, batch, scalars });
-    const loss = (await out.loss.data())[0], gradNorm = (await out.gradNorm.data())[0];
-    const losses = Float32Array.from(await out.losses.data());
-    const sigmas = Float32Array.from(await batch.sigma.data());
-    treeDispose([batch, scalars, out.loss, out.losses, out.gradNorm]);
-    if (!(Number.isFinite(loss) && Number.isFinite(gradNorm))) {
-      treeDispose(out.state);
+    const scalars = stepScalars(state.params, { rules: model, optimiser, step, emaDecay: decay });
+    const { state: next, ...result } = await stepper.step({ state, batch, scalars });
+    treeDispose(scalars);
+    const { losses, gradNorm } = result, loss = mean(losses);
+    const gone = whatWentWrong({ loss, gradNorm, recent: progress.gradNorms, ...settings });
+    if (gone) {
+      treeDispose(next);
+      const { params } = state;
+      const gradients = async () => (await stepper.gradients({ params, batch })).grads;
       throw new RangeError(
-        `Cannot go on training as step ${
-          step + 1
-        } gave a loss of ${loss} and a gradient norm of ${gradNorm}${
-          settings.save ? `: the last good checkpoint in ${settings.save.dir} is kept` : ""
-        }`,
+        `Cannot go on training as step ${step + 1} gave ${gone}: ${await firstToGo({
+          batch,
+          params,
+          losses,
+          gradients,
+        })}${settings.save ? `; the last good checkpoint in ${settings.save.dir} is kept` : ""}`,
       );
     }
     treeDispose(state);
-    state = out.state;
-    step++;
-    images += losses.length;
-    const seconds = (now() - began) / 1000;
+    state = next;
+    const measured = measure(progress, result);
+    progress = measured.progress;
     return {
-      step,
-      images,
+      step: progress.step,
+      images: progress.images,
       loss,
       losses,
-      sigmas,
+      sigmas: batch.sigma,
       gradNorm,
+      ...measured.shown,
       lr: optimiser.lr,
       emaDecay: decay,
-      seconds,
+      seconds: (now() - began) / 1000,
     };
   };
 
   async function* stepping(): AsyncGenerator<StepReport, void, void> {
     let lastSave = now(), failed = false;
     try {
-      while (step < options.steps && !options.signal?.aborted) {
+      while (progress.step < options.steps && !options.signal?.aborted) {
         const report = await advance().catch((error) => {
           failed = true;
           throw error;
@@ -172,16 +159,18 @@ export async function openTraining<P>(options: TrainOptions<P>): Promise<Trainin
 
   return {
     get step() {
-      return step;
+      return progress.step;
     },
     get images() {
-      return images;
+      return progress.images;
     },
     get state() {
       return state;
     },
-    resumedFrom: restored.from,
-    stats: compiled.stats,
+    get stats() {
+      return stepper.stats;
+    },
+    resumedFrom: start.from,
     averaged: () => averagedParams(state.params, state.ema),
     steps: stepping,
     save: async () => {
@@ -190,8 +179,51 @@ export async function openTraining<P>(options: TrainOptions<P>): Promise<Trainin
     },
     dispose: () => {
       treeDispose(state);
-      compiled.dispose();
+      stepper.dispose();
     },
+  };
+}
+
+/** Why a step must not be gone on from, if it must not. */
+function whatWentWrong(
+  { loss, gradNorm, recent, normJump }: {
+    loss: number;
+    gradNorm: number;
+    recent: readonly number[];
+    normJump: number;
+  },
+): string | undefined {
+  if (!(Number.isFinite(loss) && Number.isFinite(gradNorm))) {
+    return `a loss of ${loss} and a gradient norm of ${gradNorm}`;
+  }
+  const ratio = normRatio(gradNorm, recent);
+  if (ratio <= normJump) return undefined;
+  return `a gradient norm of ${gradNorm}, ${
+    ratio.toFixed(0)
+  } times the median of the last ${recent.length} (normJump is ${normJump})`;
+}
+
+/** Progress after a step, and what the report has of the noise scale. */
+function measure(
+  { step, images, gradNorms, noiseScale }: RunProgress,
+  { losses, gradNorm, microNorms }: BatchResult,
+): { progress: RunProgress; shown: { noiseScale?: number } } {
+  const progress = {
+    step: step + 1,
+    images: images + losses.length,
+    gradNorms: rememberNorm(gradNorms, gradNorm),
+    noiseScale,
+  };
+  if (microNorms.length < 2) return { progress, shown: {} };
+  const measured = updateNoiseScale(noiseScale, {
+    sqSmall: mean(microNorms.map((norm) => norm ** 2)),
+    sqLarge: gradNorm ** 2,
+    nSmall: losses.length / microNorms.length,
+    nLarge: losses.length,
+  });
+  return {
+    progress: { ...progress, noiseScale: measured.state },
+    shown: { noiseScale: measured.noiseScale },
   };
 }
 
@@ -207,32 +239,4 @@ export async function* train<P>(
   const run = await openTraining(options);
   for await (const report of run.steps()) yield { ...report, run };
   return run;
-}
-
-/** The state to begin with: fresh, or that of the newest good checkpoint. */
-async function start<P>(
-  { model, seed, optimiser, save, identity, initFrom }: TrainSettings<P>,
-) {
-  const params = initFrom === undefined
-    ? model.init({ seed, stream: "init" })
-    : treeMap(initFrom, (leaf) => leaf.clone());
-  const fresh = initTrainState(params, { ...model, optimiser });
-  if (save) await Deno.mkdir(save.dir, { recursive: true }); // or fail before any work
-  const found = save && await loadCheckpoint(save.dir);
-  if (!found) return { state: fresh, step: 0, images: 0, from: undefined };
-  try {
-    const differing = jsonDifferences(identity, found.meta.config);
-    if (differing.length > 0) {
-      throw new RangeError(
-        `Cannot go on with the run in ${save.dir} as it was made with another configuration: ${
-          differing.slice(0, 5).join("; ")
-        }; use another folder`,
-      );
-    }
-    const state = restoreTree(fresh, found.tensors);
-    const step = found.meta.step, images = Number(found.meta.images);
-    return { state, step, images, from: { path: found.path, step, skipped: found.skipped } };
-  } finally {
-    treeDispose(fresh);
-  }
 }

@@ -11,7 +11,18 @@ export type TrainBatch = {
   augCond?: Float32Array; // [B, 9]
 };
 
-/** The tensors that one step takes besides the state. */
+/** All that one step takes besides the state, as plain numbers. */
+export type StepBatch = {
+  step: number;
+  shape: [B: number, H: number, W: number, C: number];
+  images: Float32Array; // [B, H, W, C]
+  noise: Float32Array; // [B, H, W, C]
+  sigma: Float32Array; // [B]
+  classCond?: Int32Array; // [B]
+  augCond?: Float32Array; // [B, 9]
+};
+
+/** Some samples of a batch as tensors. */
 export type BatchTensors = {
   images: tf.Tensor4D;
   noise: tf.Tensor4D;
@@ -22,43 +33,66 @@ export type BatchTensors = {
 };
 
 /**
- * The tensors of a step: the images given, and all that is random, from streams of (seed, step).
+ * The batch of a step: the images given, and all that is random, from streams of (seed, step). Noise levels are
+ * stratified over the batch.
  *
  * Throws a RangeError when the batch does not hold whole images or its labels are wrong.
  */
-export function makeBatch<P>(
+export function drawBatch<P>(
   { model, seed, size: [H, W], density, classDropout }: TrainSettings<P>,
   { step, given }: { step: number; given: TrainBatch },
-): BatchTensors {
-  const each = H * W * model.channels, B = given.images.length / each;
+): StepBatch {
+  const { images, labels, augCond } = given, C = model.channels;
+  const B = images.length / (H * W * C);
   if (!(Number.isInteger(B) && B >= 1)) {
     throw new RangeError(
-      `Cannot train as a batch must hold whole images of [${H}, ${W}, ${model.channels}]: it has ${given.images.length} numbers`,
+      `Cannot train as a batch must hold whole images of [${H}, ${W}, ${C}]: it has ${images.length} numbers`,
     );
   }
-  const shape: [number, number, number, number] = [B, H, W, model.channels];
   const stream = (name: string) => ({ seed, stream: `train/${name}` });
   const u = stratify(uniforms(stream("sigma"), step, B));
-  const batch: BatchTensors = {
-    images: tf.tensor4d(given.images, shape),
-    noise: tf.tensor4d(normals(stream("noise"), step, given.images.length), shape),
-    sigma: tf.tensor1d(Float32Array.from(u, (p) => sigmaAt(density, p))),
+  const batch: StepBatch = {
+    step,
+    shape: [B, H, W, C],
+    images,
+    noise: normals(stream("noise"), step, images.length),
+    sigma: Float32Array.from(u, (p) => sigmaAt(density, p)),
+    ...(augCond ? { augCond } : {}),
   };
-  if (given.augCond) batch.augCond = tf.tensor2d(given.augCond, [B, given.augCond.length / B]);
   if (model.numClasses === 0) return batch;
-  if (!(given.labels && given.labels.length === B)) {
+  if (!(labels && labels.length === B)) {
     throw new RangeError(
       `Cannot train a class-conditional model as a batch must have a label an image: ${
-        given.labels?.length ?? 0
+        labels?.length ?? 0
       } labels, ${B} images`,
     );
   }
   const drop = uniforms(stream("class-dropout"), step, B);
-  const classes = Int32Array.from(
-    given.labels,
+  const classCond = Int32Array.from(
+    labels,
     (label, i) => drop[i] < classDropout ? model.numClasses : checkLabel(label, model.numClasses),
   );
-  return { ...batch, classCond: tf.tensor1d(classes, "int32") };
+  return { ...batch, classCond };
+}
+
+/** The tensors of the samples `rows` of a batch, in that order. */
+export function batchTensors(
+  { shape: [B, ...image], images, noise, sigma, classCond, augCond }: StepBatch,
+  rows: readonly number[],
+): BatchTensors {
+  const n = rows.length, shape: [number, number, number, number] = [n, ...image];
+  const take = <T extends Float32Array | Int32Array>(from: T): T => {
+    const each = from.length / B, out = from.slice(0, n * each) as T;
+    rows.forEach((row, i) => out.set(from.subarray(row * each, (row + 1) * each), i * each));
+    return out;
+  };
+  return {
+    images: tf.tensor4d(take(images), shape),
+    noise: tf.tensor4d(take(noise), shape),
+    sigma: tf.tensor1d(take(sigma)),
+    ...(classCond ? { classCond: tf.tensor1d(take(classCond), "int32") } : {}),
+    ...(augCond ? { augCond: tf.tensor2d(take(augCond), [n, augCond.length / B]) } : {}),
+  };
 }
 
 function checkLabel(label: number, numClasses: number): number {

@@ -6,7 +6,7 @@ import type { LrSchedule } from "./lr_schedules.ts";
 import { type OptimiserOptions, resolveOptimiser } from "./optimisers.ts";
 import type { TrainBatch } from "./train_batch.ts";
 
-/** What a run is; all of it but `steps`, `save` and `signal` must be the same to go on with it. */
+/** What a run is; all of it but `steps`, `normJump`, `save` and `signal` must be the same to go on with it. */
 export type TrainOptions<P> = {
   model: DiffusionModel<P>;
   size: readonly [height: number, width: number];
@@ -23,6 +23,10 @@ export type TrainOptions<P> = {
   lrSchedule?: LrSchedule; // constant
   ema?: EmaSchedule; // power 3/4 up to 0.9999
   maxNorm?: number; // 1
+  /** Parts that the batch of a step is split into, one run after the other, so that a step takes the memory of a part. */
+  accumulate?: number; // 1
+  /** How many times the median of the last gradient norms stops the run; Infinity: none does. */
+  normJump?: number; // 1000
   classDropout?: number; // 0.1
   /** Anything else that makes runs differ (the data set, say); plain JSON. */
   config?: unknown;
@@ -45,6 +49,7 @@ export type TrainSettings<P> = ReturnType<typeof resolveTrainOptions<P>>;
  */
 export function resolveTrainOptions<P>(options: TrainOptions<P>) {
   const { model, size, steps, seed = 0, sigmaData = 0.5, classDropout = 0.1 } = options;
+  const { accumulate = 1, normJump = 1000 } = options;
   if (!(Number.isSafeInteger(steps) && steps >= 0)) {
     throw new RangeError(`Cannot train as steps must be a whole number >= 0: steps is ${steps}`);
   }
@@ -52,6 +57,14 @@ export function resolveTrainOptions<P>(options: TrainOptions<P>) {
     throw new RangeError(
       `Cannot train as classDropout must be in [0, 1]: classDropout is ${classDropout}`,
     );
+  }
+  if (!(Number.isSafeInteger(accumulate) && accumulate >= 1)) {
+    throw new RangeError(
+      `Cannot train as accumulate must be a whole number >= 1: accumulate is ${accumulate}`,
+    );
+  }
+  if (!(normJump > 1)) {
+    throw new RangeError(`Cannot train as normJump must be more than 1: normJump is ${normJump}`);
   }
   model.check(size);
   if (options.optimiser?.kind === "muon" && !model.isHidden) {
@@ -70,6 +83,7 @@ export function resolveTrainOptions<P>(options: TrainOptions<P>) {
     lrSchedule: options.lrSchedule ?? { kind: "constant" } as LrSchedule,
     ema: options.ema ?? { power: 0.75, maxValue: 0.9999 },
     maxNorm: options.maxNorm ?? 1,
+    accumulate,
     size: [...size] as [number, number],
   };
   const identity: unknown = JSON.parse(
@@ -84,6 +98,7 @@ export function resolveTrainOptions<P>(options: TrainOptions<P>) {
   return {
     ...process,
     model,
+    normJump,
     identity,
     initFrom: options.initFrom,
     save: options.save && { dir: options.save.dir, keep },

@@ -54,6 +54,26 @@ Deno.test("learningRate() warms up to its schedule and does not fall under minLr
   );
 });
 
+Deno.test("learningRate() warms up linearly, and falls along half a cosine to minLr", () => {
+  const constant = (step: number) =>
+    learningRate({ kind: "constant", warmupSteps: 4 }, { base: 2, step });
+  assert.deepEqual([0, 1, 2, 3, 4, 9].map(constant), [0.5, 1, 1.5, 2, 2, 2]);
+  const schedule = { kind: "cosine", numSteps: 110, warmupSteps: 10, minLr: 0.2 } as const;
+  const at = (step: number) => learningRate(schedule, { base: 1, step });
+  assert.deepEqual([at(9), at(10), at(110), at(5000)], [1, 1, 0.2, 0.2]);
+  assert.ok(
+    Math.abs(at(60) - 0.6) < 1e-12 && Math.abs(at(35) - (0.6 + 0.4 * Math.SQRT1_2)) < 1e-12,
+  );
+  const step = fc.integer({ min: 10, max: 109 });
+  fc.assert(fc.property(step, (step) => {
+    assert.ok(at(step + 1) < at(step) && Math.abs(at(step) + at(120 - step) - 1.2) < 1e-12);
+  }));
+  const wrong = { kind: "cosine", numSteps: 5, warmupSteps: 5 } as const;
+  assert.throws(() => learningRate(wrong, { base: 1, step: 0 }), /numSteps is 5, warmupSteps is 5/);
+  const negative = { kind: "constant", warmupSteps: -1 } as const;
+  assert.throws(() => learningRate(negative, { base: 1, step: 0 }), /warmupSteps is -1/);
+});
+
 Deno.test("updateNoiseScale() recovers the noise scale of exact squared norms", () => {
   // E |g_n|^2 = |G|^2 + tr(S) / n
   const [signal, noise] = [0.3, 12], square = (n: number) => signal + noise / n;
