@@ -249,6 +249,9 @@ function scheduleEntry(schedule: LrSchedule): Json {
   const warmup = schedule.warmup ?? 0;
   const minLr = "minLr" in schedule ? schedule.minLr ?? 0 : 0;
   if (!(minLr === 0)) throw inexpressible(`minLr must be 0: it is ${minLr}`);
+  if (schedule.warmupSteps) {
+    throw inexpressible(`warmupSteps must be 0: it is ${schedule.warmupSteps}`);
+  }
   switch (schedule.kind) {
     case "constant":
       return { type: "constant", warmup };
@@ -266,6 +269,8 @@ function scheduleEntry(schedule: LrSchedule): Json {
         decay: schedule.decay ?? 0.5,
         warmup,
       };
+    case "cosine":
+      throw inexpressible("the schedule must be constant, inverse or exponential: it is cosine");
   }
 }
 
