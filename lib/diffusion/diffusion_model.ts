@@ -24,7 +24,14 @@ export type DiffusionModel<P> = {
   /** The inner network F: [B, H, W, channels] to the same shape. */
   apply(
     params: P,
-    inputs: { x: tf.Tensor4D; sigma: tf.Tensor1D; cond: Cond; dropout?: DropoutSource | undefined },
+    inputs: {
+      x: tf.Tensor4D;
+      sigma: tf.Tensor1D;
+      cond: Cond;
+      dropout?: DropoutSource | undefined;
+      /** To be recorded for all sizes that fit, see `hdit`. */
+      anySize?: boolean;
+    },
   ): tf.Tensor4D;
   /** Whether a leaf, by its path, is constant: copied to the EMA, not trained. */
   isBuffer(path: string): boolean;
@@ -51,8 +58,8 @@ export function hditModel(
     prediction,
     check: (size) => checkSpec(spec, size),
     init: (random) => initHdit(spec, random),
-    apply: (params, { x, sigma, cond, dropout }) =>
-      hdit(params, { x, sigma, ...cond }, { spec, ...(dropout ? { dropout } : {}) }),
+    apply: (params, { x, sigma, cond, dropout, anySize = false }) =>
+      hdit(params, { x, sigma, ...cond }, { spec, anySize, ...(dropout ? { dropout } : {}) }),
     isBuffer,
     paramGroup,
     isHidden,

@@ -6,7 +6,12 @@ import { ancestralStep, combine } from "../../lib/diffusion/samplers/common.ts";
 import { sampleDpmAdaptive } from "../../lib/diffusion/samplers/dpm_adaptive.ts";
 import { sampleEuler } from "../../lib/diffusion/samplers/euler.ts";
 import { lmsWeights } from "../../lib/diffusion/samplers/lms.ts";
-import { denoiserCalls, type Sampler, sampleWith } from "../../lib/diffusion/samplers/sampler.ts";
+import {
+  addsNoise,
+  denoiserCalls,
+  type Sampler,
+  sampleWith,
+} from "../../lib/diffusion/samplers/sampler.ts";
 import { karrasSchedule } from "../../lib/diffusion/schedules.ts";
 import { setEngine } from "../../lib/engine/engine.ts";
 import { counted, gaussianDenoiser, gaussianFlow, logSlope } from "./gaussian.ts";
@@ -114,6 +119,18 @@ Deno.test("denoiserCalls() counts what each sampler calls", async () => {
     const expected = denoiserCalls(sampler, 9);
     if (sampler.kind !== "dpm-adaptive") assert.equal(calls.length, expected, sampler.kind);
     else assert.ok(Number.isNaN(expected) && calls.length > 0);
+  }
+});
+
+Deno.test("addsNoise() is so just where a sampler draws some", async () => {
+  const sigmas = karrasSchedule(5, { sigmaMin: 0.05, sigmaMax: 10 });
+  const quiet: Sampler[] = orders.map(([sampler]) => sampler);
+  for (const sampler of [...everyKind, ...quiet, { kind: "heun", sChurn: 2 } as const]) {
+    let draws = 0;
+    const from = seededNoise({ seeds: [0], shape: [1, 1, 3, 1] });
+    const noise: typeof from = (at) => (draws++, from(at));
+    await sampleWith(gaussianDenoiser<tf.Rank.R4>(data), image(), { sampler, sigmas, noise });
+    assert.equal(addsNoise(sampler), draws > 0, JSON.stringify(sampler));
   }
 });
 

@@ -94,6 +94,29 @@ export async function sampleWith<R extends tf.Rank>(
   }
 }
 
+/** Whether a sampler adds noise as it goes; those that do not follow the probability-flow ODE. */
+export function addsNoise(sampler: Sampler): boolean {
+  switch (sampler.kind) {
+    case "euler":
+    case "heun":
+    case "dpm-2":
+      return (sampler.sChurn ?? 0) > 0;
+    case "dpm-fast":
+    case "dpm-adaptive":
+      return (sampler.eta ?? 0) > 0;
+    case "euler-ancestral":
+    case "dpm-2-ancestral":
+    case "dpmpp-2s-ancestral":
+    case "dpmpp-sde":
+    case "dpmpp-2m-sde":
+    case "dpmpp-3m-sde":
+      return (sampler.eta ?? 1) > 0;
+    case "lms":
+    case "dpmpp-2m":
+      return false;
+  }
+}
+
 /** How many times a sampler calls the denoiser over a schedule of `steps` that ends at 0. */
 export function denoiserCalls({ kind }: Sampler, steps: number): number {
   switch (kind) {
