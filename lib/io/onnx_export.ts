@@ -2,8 +2,14 @@ import * as tf from "@tensorflow/tfjs";
 import type { DiffusionModel } from "../diffusion/diffusion_model.ts";
 import { preconditioned } from "../diffusion/preconditioning.ts";
 import type { Cond } from "../diffusion/types.ts";
-import { exportFunction, type ExportInput } from "../engine/onnxruntime/export.ts";
+import {
+  ANY_SIZE,
+  exportFunction,
+  type ExportInput,
+  type ExportSize,
+} from "../engine/onnxruntime/export.ts";
 import { treeDispose, treeEntries, treeMap } from "../engine/tree.ts";
+import { anySizeMultiples } from "../models/any_size.ts";
 import type { HditSpec } from "../models/spec.ts";
 import { denoiserMetadata } from "./onnx_metadata.ts";
 
@@ -14,8 +20,10 @@ export type ExportOnnxOptions<P> = {
   model: DiffusionModel<P>;
   /** Not disposed; may be on any engine. */
   params: P;
-  /** The size of the images: positions and windows are tables of the file. */
+  /** The size of the images: positions and windows are tables of the file, unless it takes any size. */
   size: readonly [height: number, width: number];
+  /** Any size whose sides are multiples of those that `anySizeMultiples` says. */
+  dynamicSize?: boolean; // false
   sigmaData?: number; // 0.5
   /** With the preconditioning inside: D(x; sigma). Else the inner network F(c_in x, sigma). */
   denoiser?: boolean; // true
@@ -38,8 +46,10 @@ export type ExportOnnxOptions<P> = {
  * the model has of `class_cond` [batch] int32 (numClasses is the null class), `mapping_cond`
  * [batch, mappingCondDim], `cross_cond` [batch, crossTokens, crossCondDim], `cross_cond_padding`
  * [batch, crossTokens] (1 at padding) and `self_cond` [batch, H, W, C] (zeros for no estimate).
- * Output: `denoised` [batch, H, W, C], or `raw` for the inner network. The batch is dynamic, the size
- * is not. Metadata: the spec, the size, the classes and the noise levels (see `readDenoiserInfo`).
+ * Output: `denoised` [batch, H, W, C], or `raw` for the inner network. The batch is dynamic, the size too if asked for:
+ * then tables of positions and windows are computed in the graph, for all kinds of attention that have `anySize`, and a
+ * side that is no multiple is an error of the runtime. Metadata: the spec, the size, the classes and the noise levels
+ * (see `readDenoiserInfo`).
  *
  * @throws {TypeError} where the engine is not onnxruntime.
  * @throws {RangeError} where the size does not fit the model, the names not the classes, or the file
@@ -62,7 +72,7 @@ export type ExportOnnxOptions<P> = {
  */
 export function exportOnnx<P>(options: ExportOnnxOptions<P>): Uint8Array<ArrayBuffer> {
   const { model, params, size, sigmaData = 0.5, denoiser = true } = options;
-  const { dynamicBatch = true, batch = 1 } = options;
+  const { dynamicBatch = true, batch = 1, dynamicSize = false } = options;
   const { classNames = [], sigmaMin = 0.01, sigmaMax = 160 } = options;
   model.check(size);
   if (!(Number.isInteger(batch) && batch >= 1)) {
@@ -80,11 +90,13 @@ export function exportOnnx<P>(options: ExportOnnxOptions<P>): Uint8Array<ArrayBu
       `Cannot export the model as 0 < sigmaMin < sigmaMax must hold: sigmaMin is ${sigmaMin}, sigmaMax is ${sigmaMax}`,
     );
   }
+  const multiple = dynamicSize ? sizeMultiple(model) : undefined;
+  const sides = multiple ? recordedSizes(model, multiple) : { height: size[0], width: size[1] };
   // the runtime reads the arrays in place: nothing is copied where it holds them already
   const own = treeMap(params, (leaf) => tf.tensor(leaf.dataSync(), leaf.shape, leaf.dtype));
   try {
     const apply = (x: tf.Tensor4D, sigma: tf.Tensor1D, cond: Cond) =>
-      model.apply(own, { x, sigma, cond });
+      model.apply(own, { x, sigma, cond, anySize: dynamicSize });
     const run = denoiser
       ? preconditioned(apply, { kind: model.prediction ?? "edm", sigmaData })
       : apply;
@@ -96,7 +108,7 @@ export function exportOnnx<P>(options: ExportOnnxOptions<P>): Uint8Array<ArrayBu
       return { [output]: run(x as tf.Tensor4D, sigma as tf.Tensor1D, cond) };
     }, {
       inputs: inputsOf(model, options),
-      batch: dynamicBatch ? "dynamic" : batch,
+      sizes: { batch: dynamicBatch ? ANY_SIZE : batch, ...sides },
       names: treeEntries(own),
       metadata: denoiserMetadata({
         size,
@@ -108,6 +120,7 @@ export function exportOnnx<P>(options: ExportOnnxOptions<P>): Uint8Array<ArrayBu
         sigmaMax,
         output,
         spec: model.config,
+        ...(multiple && { sizeMultiple: multiple }),
       }),
     });
   } finally {
@@ -124,9 +137,36 @@ const CONDITIONS: Record<string, string> = {
   self_cond: "selfCond",
 };
 
+/** What the sides of images must be multiples of, in a file for any size. */
+function sizeMultiple<P>({ config }: DiffusionModel<P>): [height: number, width: number] {
+  const [height, width] = anySizeMultiples(config as HditSpec);
+  return [height, width];
+}
+
+/** Sizes to record at, unlike each other and the batches: from the smallest that the model takes on. */
+function recordedSizes<P>(
+  model: DiffusionModel<P>,
+  multiple: readonly [height: number, width: number],
+): Record<"height" | "width", ExportSize> {
+  const fits = (n: number) => {
+    try {
+      model.check([n * multiple[0], n * multiple[1]]);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const least = Array.from({ length: 64 }, (_, i) => i + 2).find(fits) ?? 64; // hdit() then says what is wrong
+  const sizes = (n: number, multipleOf: number): ExportSize => ({
+    multiples: [n, n + 1, n + 3],
+    multipleOf,
+  });
+  return { height: sizes(least + 4, multiple[0]), width: sizes(least + 8, multiple[1]) };
+}
+
 function inputsOf<P>(
   { channels, numClasses, config }: DiffusionModel<P>,
-  { size: [H, W], crossTokens = 0 }: Pick<ExportOnnxOptions<P>, "size" | "crossTokens">,
+  { crossTokens = 0 }: Pick<ExportOnnxOptions<P>, "crossTokens">,
 ): Record<string, ExportInput> {
   const { mappingCondDim = 0, crossCondDim = 0, selfConditioning = false } = config as Partial<
     HditSpec
@@ -136,12 +176,12 @@ function inputsOf<P>(
       `Cannot export the model as crossTokens must be a whole number >= 1: crossTokens is ${crossTokens}`,
     );
   }
-  const float32 = (...shape: number[]): ExportInput => ({
+  const float32 = (...shape: (number | string)[]): ExportInput => ({
     dtype: "float32",
     shape: ["batch", ...shape],
   });
   return {
-    x: float32(H, W, channels),
+    x: float32("height", "width", channels),
     sigma: float32(),
     ...(numClasses > 0 && { class_cond: { dtype: "int32", shape: ["batch"] } as const }),
     ...(mappingCondDim > 0 && { mapping_cond: float32(mappingCondDim) }),
@@ -149,6 +189,6 @@ function inputsOf<P>(
       cross_cond: float32(crossTokens, crossCondDim),
       cross_cond_padding: float32(crossTokens),
     }),
-    ...(selfConditioning && { self_cond: float32(H, W, channels) }),
+    ...(selfConditioning && { self_cond: float32("height", "width", channels) }),
   };
 }

@@ -8,6 +8,8 @@
 /** What a sampler needs to know of an exported denoiser. */
 export type DenoiserInfo = {
   size: readonly [height: number, width: number];
+  /** In a file for any size: what its sides must be multiples of. */
+  sizeMultiple?: readonly [height: number, width: number];
   channels: number;
   /** Classes without the null class, whose number is `numClasses`; 0: unconditional. */
   numClasses: number;
@@ -40,6 +42,7 @@ export function denoiserMetadata(info: DenoiserInfo): Record<string, string> {
     sigma_min: JSON.stringify(info.sigmaMin),
     sigma_max: JSON.stringify(info.sigmaMax),
     spec: JSON.stringify(info.spec),
+    ...(info.sizeMultiple && { size_multiple: JSON.stringify(info.sizeMultiple) }),
   };
 }
 
@@ -68,6 +71,7 @@ export function readDenoiserInfo(file: Uint8Array): DenoiserInfo {
     sigmaMax: json("sigma_max"),
     output: metadata.output as DenoiserInfo["output"],
     spec: json("spec"),
+    ...("size_multiple" in metadata && { sizeMultiple: json("size_multiple") }),
   };
 }
 

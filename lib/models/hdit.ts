@@ -25,6 +25,7 @@ import { joinSkip } from "../nn/skips.ts";
 import { tokenMerge } from "../nn/token_merge.ts";
 import { tokenSplitWithoutSkip } from "../nn/token_split.ts";
 import { transformerLayer, type TransformerLayerParams } from "../nn/transformer_layer.ts";
+import { anySizeGrids } from "./any_size.ts";
 import { checkInputs, type HditInputs } from "./hdit_inputs.ts";
 import { AUG_FEATURES, type HditParams } from "./hdit_params.ts";
 import type { HditSpec } from "./spec.ts";
@@ -39,12 +40,17 @@ export { attentionFor } from "./token_grids.ts";
  * sides, [B, length, outChannels] or [B, depth, H, W, outChannels], whatever the type says.
  *
  * Takes raw sigma and embeds log(σ) / 4 itself. Without a dropout source nothing is dropped. Throws a RangeError
- * where the spec does not fit the input, and a TypeError where a condition is missing or not expected.
+ * where the spec does not fit the input, and a TypeError where a condition is missing or not expected. With `anySize`,
+ * positions and windows are computed by operations instead of tables, so that what is recorded holds at other sizes.
  */
 export function hdit(
   params: HditParams,
   inputs: HditInputs,
-  { spec, dropout: source }: { spec: HditSpec; dropout?: DropoutSource | undefined },
+  { spec, dropout: source, anySize = false }: {
+    spec: HditSpec;
+    dropout?: DropoutSource | undefined;
+    anySize?: boolean;
+  },
 ): tf.Tensor4D {
   checkInputs(spec, inputs);
   return tf.tidy(() => {
@@ -55,8 +61,9 @@ export function hdit(
 
     const { patchSize } = spec;
     let x = tokenMerge(params.patch_in, withSelfCond(spec, inputs), { patchSize }); // [B, h, w, C]
-    x = addPositions(params, x, spec);
-    const grids = tokenGrids(spec, x.shape.slice(1, -1)), halves = patchSize.map(() => 2);
+    x = addPositions(params, x, { spec, anySize });
+    const grids = (anySize ? anySizeGrids : tokenGrids)(spec, x.shape.slice(1, -1));
+    const halves = patchSize.map(() => 2);
 
     // Down: layers, then merge; what is merged is kept
     const skips: tf.Tensor[] = [];

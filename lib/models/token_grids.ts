@@ -6,6 +6,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { Attention } from "../nn/attention.ts";
 import { type Grid, tokensOf } from "../nn/attention_kind.ts";
+import { anySizeLearnedPositions, anySizeSincosPositions } from "../nn/any_size_positions.ts";
 import { attentionKind } from "../nn/attention_spec.ts";
 import {
   type AxialPositions,
@@ -44,14 +45,22 @@ export function attentionFor({ attention, width }: LevelSpec, grid: Grid): Atten
 export function addPositions(
   { pos_emb }: Pick<HditParams, "pos_emb">,
   x: tf.Tensor,
-  { position }: HditSpec,
+  { spec: { position }, anySize }: { spec: HditSpec; anySize: boolean },
 ): tf.Tensor {
   const grid = x.shape.slice(1, -1), width = x.shape[x.rank - 1], shape = [1, ...grid, width];
   switch (position.kind) {
-    case "sincos":
-      return tf.add(x, tf.tensor(sincosPositions({ grid, width }), shape));
-    case "learned":
-      return tf.add(x, tf.reshape(learnedPositions(pos_emb!, grid), shape));
+    case "sincos": {
+      const table = anySize
+        ? anySizeSincosPositions({ grid, width })
+        : tf.tensor(sincosPositions({ grid, width }));
+      return tf.add(x, tf.reshape(table, shape));
+    }
+    case "learned": {
+      const table = anySize
+        ? anySizeLearnedPositions(pos_emb!.weight, grid)
+        : learnedPositions(pos_emb!, grid);
+      return tf.add(x, tf.reshape(table, shape));
+    }
     case "rope":
     case "none":
       return x;

@@ -11,8 +11,7 @@ export function tokensOf(grid: Grid): number {
 /**
  * A kind of attention: what a model's spec says of it, and how it is checked, counted and computed.
  *
- * One file defines a kind and one line of `attention_kinds.ts` adds it to all models; docs/adding_an_attention_kind.md
- * does so step by step.
+ * One file defines a kind and one line of `attention_kinds.ts` adds it to all models; README.md does so step by step.
  */
 export type AttentionKind<S extends { kind: string }> = {
   kind: S["kind"];
@@ -27,4 +26,14 @@ export type AttentionKind<S extends { kind: string }> = {
   pairs(spec: S, at: { grid: Grid; layer: number }): number;
   /** The attention of the layers of one level. */
   attention(spec: S, at: { grid: Grid; heads: number }): Attention;
+  /** For models that are exported with any size; a kind without it can only be exported for one. */
+  anySize?: AnySizeAttention<S>;
+};
+
+/** Attention without tables that are made for one grid: its operations, recorded at one size, hold at others. */
+export type AnySizeAttention<S> = {
+  /** What the sides of the grid must be multiples of; 1 by default. */
+  multipleOf?(spec: S): number;
+  /** The attention of the layers of one level; the grid's sides are multiples of `multiples`, whatever they are. */
+  attention(spec: S, at: { grid: Grid; heads: number; multiples: Grid }): Attention;
 };

@@ -38,4 +38,5 @@ export const axialKind: AttentionKind<AxialAttentionSpec> = {
   check: () => {},
   pairs: (_, { grid, layer }) => tokensOf(grid) * grid[axisOf(layer, grid)],
   attention: (_, { grid }) => axialAttention(grid),
+  anySize: { attention: (_, { grid }) => axialAttention(grid) },
 };

@@ -18,4 +18,5 @@ export const globalKind: AttentionKind<GlobalAttentionSpec> = {
   check: () => {},
   pairs: (_, { grid }) => tokensOf(grid) ** 2,
   attention: () => globalAttention(),
+  anySize: { attention: () => globalAttention() },
 };

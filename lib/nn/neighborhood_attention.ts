@@ -14,6 +14,7 @@ import {
   type Groups,
   planGroups,
 } from "./grouped_attention.ts";
+import { anySizeWindowAttention } from "./any_size_windows.ts";
 import { chooseTile, type Tile, type WindowedGrid, windowGroups } from "./window_groups.ts";
 
 export { chooseTile, type Tile } from "./window_groups.ts";
@@ -77,6 +78,11 @@ export const neighborhoodKind: AttentionKind<NeighborhoodAttentionSpec> = {
   pairs: ({ kernelSize }, { grid }) => tokensOf(grid) * kernelSize ** grid.length,
   attention: ({ kernelSize, dilation = 1 }, at) =>
     neighborhoodAttention({ ...at, kernelSize, dilation }),
+  anySize: {
+    multipleOf: ({ dilation = 1 }) => dilation,
+    attention: ({ kernelSize, dilation = 1 }, at) =>
+      anySizeWindowAttention({ kernelSize, dilation, moved: true }, at),
+  },
 };
 
 /** The tiles of a grid with their halos, as groups. */

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { anySizeShiftedWindowAttention } from "./any_size_windows.ts";
 import type { Attention } from "./attention.ts";
 import { type AttentionKind, type Grid, tokensOf } from "./attention_kind.ts";
 import { crossGroups, groupedAttention, type Groups, planGroups } from "./grouped_attention.ts";
@@ -51,6 +52,10 @@ export const shiftedWindowKind: AttentionKind<ShiftedWindowAttentionSpec> = {
   check: ({ windowSize }, grid) => checkShiftedWindow({ grid, windowSize }),
   pairs: ({ windowSize }, { grid }) => tokensOf(grid) * windowSize ** grid.length,
   attention: ({ windowSize }, at) => shiftedWindowAttention({ ...at, windowSize }),
+  anySize: {
+    multipleOf: ({ windowSize }) => windowSize,
+    attention: anySizeShiftedWindowAttention,
+  },
 };
 
 /**

@@ -16,12 +16,13 @@ export function sincosPositions({ grid, width }: { grid: Grid; width: number }):
       }: width is ${width}`,
     );
   }
+  const frequencies = sincosFrequencies(n);
   const table = new Float32Array(tokensOf(grid) * width);
   for (let cell = 0; cell < tokensOf(grid); cell++) {
     let rest = cell, at = cell * width;
     for (const side of [...grid].reverse()) {
       for (let j = 0; j < n; j++) {
-        const angle = (rest % side) * 10000 ** (-j / n);
+        const angle = (rest % side) * frequencies[j];
         table[at + j] = Math.sin(angle);
         table[at + n + j] = Math.cos(angle);
       }
@@ -30,4 +31,9 @@ export function sincosPositions({ grid, width }: { grid: Grid; width: number }):
     }
   }
   return table;
+}
+
+/** ω_j = 10000^(−j / n). */
+export function sincosFrequencies(n: number): number[] {
+  return Array.from({ length: n }, (_, j) => 10000 ** (-j / n));
 }

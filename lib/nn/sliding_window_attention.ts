@@ -5,6 +5,7 @@
  * @module
  */
 import type { Attention } from "./attention.ts";
+import { anySizeWindowAttention } from "./any_size_windows.ts";
 import type { AttentionKind } from "./attention_kind.ts";
 import { groupedAttention, type Groups, planGroups } from "./grouped_attention.ts";
 import { chooseTile, type Tile, type WindowedGrid, windowGroups } from "./window_groups.ts";
@@ -66,4 +67,7 @@ export const slidingWindowKind: AttentionKind<SlidingWindowAttentionSpec> = {
       return pairs * (length * (2 * reach + 1) - reach * (reach + 1));
     }, 1),
   attention: ({ kernelSize }, at) => slidingWindowAttention({ ...at, kernelSize }),
+  anySize: {
+    attention: ({ kernelSize }, at) => anySizeWindowAttention({ kernelSize, moved: false }, at),
+  },
 };

@@ -7,13 +7,18 @@ import { hditModel } from "../../lib/diffusion/diffusion_model.ts";
 import { preconditioned } from "../../lib/diffusion/preconditioning.ts";
 import type { Cond } from "../../lib/diffusion/types.ts";
 import { setEngine } from "../../lib/engine/engine.ts";
-import { exportFunction, type ExportOptions } from "../../lib/engine/onnxruntime/export.ts";
+import {
+  ANY_SIZE,
+  exportFunction,
+  type ExportOptions,
+} from "../../lib/engine/onnxruntime/export.ts";
 import { normals } from "../../lib/engine/random.ts";
 import { treeDispose, treeSize } from "../../lib/engine/tree.ts";
 import { exportOnnx, readDenoiserInfo, readOnnxMetadata } from "../../lib/io/onnx_export.ts";
 import type { HditParams } from "../../lib/models/hdit.ts";
 import { presets } from "../../lib/models/presets.ts";
 import type { AttentionSpec, HditSpec } from "../../lib/models/spec.ts";
+import * as kinds from "../../lib/nn/attention_kinds.ts";
 import { runtimeFiles, serveSite } from "../../tools/demo/site.ts";
 import { findChromium, withPage } from "../experiments/chromium.ts";
 import { livelyParams } from "./lively_params.ts";
@@ -119,6 +124,7 @@ function assertClose(actual: ArrayLike<number>, wanted: ArrayLike<number>, relat
 const attention: fc.Arbitrary<AttentionSpec> = fc.constantFrom<AttentionSpec>(
   { kind: "global", dHead: 8 },
   { kind: "neighborhood", dHead: 8, kernelSize: 3 },
+  { kind: "neighborhood", dHead: 8, kernelSize: 3, dilation: 2 },
   { kind: "shifted-window", dHead: 16, windowSize: 2 },
   { kind: "sliding-window", dHead: 8, kernelSize: 3 },
   { kind: "axial", dHead: 8 },
@@ -160,7 +166,7 @@ const models: fc.Arbitrary<{ spec: HditSpec; size: [number, number] }> = fc.reco
 }).map(({ attentions, depth, channels, crossCondDim, extras }) => {
   const unit = 2 * 2 ** (attentions.length - 1);
   return {
-    size: [4 * unit, 6 * unit], // the coarsest grid is 4 × 6
+    size: [6 * unit, 8 * unit], // the coarsest grid is 6 × 8
     spec: {
       ...presets.smoke,
       ...extras,
@@ -202,6 +208,79 @@ Deno.test("exportOnnx() writes files that compute what the library does, at any 
   );
 });
 
+/** The smallest size that a model takes with sides that are multiples of those given. */
+function leastSize(model: ReturnType<typeof hditModel>, [p, q]: readonly [number, number]) {
+  const fits = (n: number) => {
+    try {
+      model.check([n * p, n * q]);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  return Array.from({ length: 16 }, (_, i) => i + 1).find(fits)!;
+}
+
+Deno.test("exportOnnx() writes files that compute what the library does, at any size and batch", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      models,
+      fc.tuple(fc.integer({ min: 0, max: 4 }), fc.integer({ min: 0, max: 4 })),
+      async ({ spec, size }, [more, wider]) => {
+        const model = hditModel(spec), params = livelyParams(model);
+        const options = { model, params, size, sigmaData: SIGMA_DATA, crossTokens: CROSS_TOKENS };
+        const file = exportOnnx({ ...options, dynamicSize: true });
+        const [p, q] = readDenoiserInfo(file).sizeMultiple!, least = leastSize(model, [p, q]);
+        const sizes = [[least, least], [least + more, least + wider]] as const;
+        for (const [i, [h, w]] of sizes.entries()) {
+          const inputs = inputsFor(spec, { size: [h * p, w * q], batch: 1 + i });
+          const { denoised } = await runFile(file, inputs);
+          assertClose(denoised, expected(spec, params, inputs));
+        }
+        treeDispose(params);
+      },
+    ),
+    { numRuns: 16, seed: 11 },
+  );
+});
+
+Deno.test("exportOnnx() at any size names its dimensions, and its file does not grow with the size", async () => {
+  const { model, params } = example;
+  const small = exportOnnx({ model, params, size: [32, 32], dynamicSize: true });
+  const large = exportOnnx({ model, params, size: [512, 512], dynamicSize: true });
+  assert.ok(Math.abs(large.length - small.length) < 16);
+  assert.ok(large.length < exportOnnx({ model, params, size: [128, 128] }).length);
+  const info = readDenoiserInfo(large);
+  assert.deepEqual([info.size, info.sizeMultiple], [[512, 512], [8, 8]]);
+  const session = await ort.InferenceSession.create(small);
+  const dims = (all: readonly ort.InferenceSession.ValueMetadata[]) =>
+    all.map((value) => value.isTensor ? [value.name, ...value.shape] : []);
+  assert.deepEqual(dims(session.inputMetadata), [
+    ["x", "batch", "height", "width", 3],
+    ["sigma", "batch"],
+    ["class_cond", "batch"],
+  ]);
+  assert.deepEqual(dims(session.outputMetadata), [["denoised", "batch", "height", "width", 3]]);
+  await session.release();
+  // a side that is no multiple of 8 is refused, not cut off
+  const inputs = inputsFor(example.spec, { size: [36, 64], batch: 1 });
+  await assert.rejects(runFile(small, inputs), /Reshape/);
+});
+
+Deno.test("exportOnnx() says which kind of attention cannot be had at any size", () => {
+  const { globalKind } = kinds, anySize = globalKind.anySize!;
+  delete globalKind.anySize;
+  try {
+    const { model, params, size } = example;
+    assert.throws(() => exportOnnx({ model, params, size, dynamicSize: true }), {
+      name: "RangeError",
+      message: /must be had without tables: global is not/,
+    });
+  } finally {
+    globalKind.anySize = anySize;
+  }
+});
+
 /** A model that is tiled, with classes, on a grid that is not square. */
 const example = (() => {
   const spec = { ...presets.smoke, numClasses: 2 }, size = [48, 64] as const;
@@ -209,10 +288,13 @@ const example = (() => {
   return { spec, size, model, params: livelyParams(model) };
 })();
 
+const anySizeExample = () => exportOnnx({ ...example, dynamicSize: true });
+
 Deno.test("exportOnnx() uses operators of the standard alone", () => {
-  const file = exportOnnx(example);
-  // a domain that is used is named in the file
-  assert.ok(!new TextDecoder("latin1").decode(file).includes("com.microsoft"));
+  for (const file of [exportOnnx(example), anySizeExample()]) {
+    // a domain that is used is named in the file
+    assert.ok(!new TextDecoder("latin1").decode(file).includes("com.microsoft"));
+  }
 });
 
 Deno.test("exportOnnx() stores each weight once", () => {
@@ -324,7 +406,7 @@ async function assertExported(
 }
 const functionOptions: ExportOptions = {
   inputs: { x: { dtype: "float32", shape: ["batch", 3] } },
-  batch: "dynamic",
+  sizes: { batch: ANY_SIZE },
 };
 
 Deno.test("exportFunction() computes shapes, sizes and constants that grow with the batch", async () => {
@@ -342,6 +424,10 @@ Deno.test("exportFunction() computes shapes, sizes and constants that grow with 
     (x) => tf.tensor(Array(2 * batchOf(x)).fill([1, 2, 3])).slice([0, 0], [batchOf(x), 3]).mul(x),
     (x) => tf.reshape(x, [batchOf(x), 1, 3]),
     (x) => tf.reshape(x, [3 * batchOf(x)]),
+    (x) => x.div(batchOf(x)),
+    (x) => x.mul(tf.reshape(tf.scalar(3 * batchOf(x) - 1), [1, 1])),
+    (x) => tf.range(0, batchOf(x)).reshape([batchOf(x), 1]).mul(x),
+    (x) => tf.fill([batchOf(x), 1], 7).mul(x),
     (x) => x,
   ];
   for (const fn of cases) await assertExported(fn);
@@ -351,15 +437,15 @@ Deno.test("exportFunction() computes shapes, sizes and constants that grow with 
 Deno.test("exportFunction() refuses what depends on the batch in another way", () => {
   const batchOf = (x: tf.Tensor) => x.shape[0]!;
   const cases: [(x: tf.Tensor) => tf.Tensor, RegExp][] = [
-    [(x) => x.div(batchOf(x)), /numbers of a constant \[\] depend on the batch/],
+    [(x) => x.div(1 / batchOf(x)), /numbers of a constant \[\] depend on it/],
     [(x) => batchOf(x) > 3 ? x.neg() : x.abs(), /operations differ with the batch/],
     [
       (x) => tf.pad(x, [[0, batchOf(x) ** 2], [0, 0]]),
-      /a constant has 4, 9, 25 along axis 2 for batches of 2, 3, 5/,
+      /a constant has 4, 9, 25 along axis 2 where the batch is 2, 3, 5/,
     ],
     [
-      (x) => tf.range(0, batchOf(x)).reshape([batchOf(x), 1]).mul(x),
-      /has unequal rows/,
+      (x) => tf.tensor(Array.from({ length: batchOf(x) }, (_, i) => [i * i])).mul(x),
+      /numbers of a constant \[2,1\] depend on it/,
     ],
   ];
   for (const [fn, message] of cases) {
@@ -414,7 +500,10 @@ Deno.test({
         join(dir, "index.html"),
         `<!DOCTYPE html><link rel="icon" href="data:,">`,
       );
-      await Deno.writeFile(join(dir, "model.onnx"), exportOnnx({ model, params, size }));
+      const files = { one: exportOnnx({ model, params, size }), any: anySizeExample() };
+      for (const [name, file] of Object.entries(files)) {
+        await Deno.writeFile(join(dir, `${name}.onnx`), file);
+      }
       for (const [name, path] of await runtimeFiles(["ort.wasm.min.mjs"])) {
         await Deno.copyFile(path, join(dir, name));
       }
@@ -424,16 +513,26 @@ Deno.test({
           const ort = globalThis.ort = await import("/ort.wasm.min.mjs");
           ort.env.wasm.wasmPaths = location.href;
           ort.env.wasm.numThreads = 1;
-          globalThis.session = await ort.InferenceSession.create("/model.onnx");
+          globalThis.sessions = {
+            one: await ort.InferenceSession.create("/one.onnx"),
+            any: await ort.InferenceSession.create("/any.onnx"),
+          };
         })()`);
-        for (const batch of [1, 3]) {
-          const inputs = inputsFor(spec, { size, batch });
+        for (
+          const { file, at, batch } of [
+            { file: "one", at: size, batch: 1 },
+            { file: "one", at: size, batch: 3 },
+            { file: "any", at: size, batch: 3 },
+            { file: "any", at: [32, 24] as const, batch: 1 },
+          ]
+        ) {
+          const inputs = inputsFor(spec, { size: at, batch });
           const denoised = await evaluate(`(async (inputs) => {
             const feeds = {};
             for (const [name, { type, data, dims }] of Object.entries(inputs)) {
               feeds[name] = new ort.Tensor(type, data, dims);
             }
-            return Array.from((await session.run(feeds)).denoised.data);
+            return Array.from((await sessions.${file}.run(feeds)).denoised.data);
           })(${JSON.stringify(inputs)})`);
           assertClose(denoised as number[], expected(spec, params, inputs));
         }
@@ -459,9 +558,16 @@ Deno.test({
     const dir = await Deno.makeTempDir();
     try {
       const path = join(dir, "model.onnx");
-      await Deno.writeFile(path, exportOnnx({ model, params, size, classNames: ["a", "b"] }));
-      for (const batch of [1, 3]) {
-        const inputs = inputsFor(spec, { size, batch });
+      for (
+        const { dynamicSize, at, batch } of [
+          { dynamicSize: false, at: size, batch: 1 },
+          { dynamicSize: false, at: size, batch: 3 },
+          { dynamicSize: true, at: [24, 40] as const, batch: 2 },
+        ]
+      ) {
+        const classNames = ["a", "b"];
+        await Deno.writeFile(path, exportOnnx({ model, params, size, classNames, dynamicSize }));
+        const inputs = inputsFor(spec, { size: at, batch });
         await Deno.writeTextFile(join(dir, "inputs.json"), JSON.stringify(inputs));
         const { success, stdout, stderr } = await new Deno.Command(
           "python" in python ? python.python : "",

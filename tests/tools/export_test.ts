@@ -189,6 +189,9 @@ Deno.test("deno task export writes a file once", () =>
     const third = await call("--force", "--raw", "--batch", "2");
     assert.equal(third.code, 0, third.text);
     assert.equal(readDenoiserInfo(await Deno.readFile(out)).output, "raw");
+    const any = await call("--force", "--dynamic-size");
+    assert.match(any.text, /size {4}any multiples of 8 × 8/);
+    assert.deepEqual(readDenoiserInfo(await Deno.readFile(out)).sizeMultiple, [8, 8]);
     assert.equal((await call("--size", "30", "--force")).code, 1);
     assert.equal((await call("--size", "-1")).code, 2);
   }));

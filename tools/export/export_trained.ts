@@ -7,6 +7,7 @@ export function exportTrained(
   { spec, prediction, size: trainedSize, sampling: _, source: __, ...trained }: TrainedModel,
   { size, ...options }: {
     size?: number;
+    dynamicSize?: boolean;
     dynamicBatch?: boolean;
     batch?: number;
     denoiser?: boolean;

@@ -5,20 +5,31 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { OnnxRuntimeBackend } from "./backend.ts";
-import { batchShapes, type Recording } from "./export/batch_shapes.ts";
+import {
+  dynamicShapes,
+  type DynamicSize,
+  type Recording,
+  samplesOf,
+} from "./export/dynamic_shapes.ts";
 import { foldConstants } from "./export/fold.ts";
-import { lowerStandard } from "./export/lower_standard.ts";
+import { lowerStandard, type SizeOrigin } from "./export/lower_standard.ts";
 import { type DType, sizeOf, type Storage } from "./graph.ts";
 import { type ElementType, encodeModel } from "./proto.ts";
 
-/** Dimensions of an input; "batch" is the batch. */
-export type ExportInput = { dtype: DType; shape: readonly (number | "batch")[] };
+/** Dimensions of an input: numbers, and names of sizes. */
+export type ExportInput = { dtype: DType; shape: readonly (number | string)[] };
+/** One value, or any multiple of `multipleOf` (1): then the three multiples at which the function is recorded. */
+export type ExportSize =
+  | number
+  | { multiples: readonly [low: number, high: number, check: number]; multipleOf?: number };
+/** Any number; 1 is left out of what is recorded, as axes of 1 can be special. */
+export const ANY_SIZE = { multiples: [2, 3, 5] } as const satisfies ExportSize;
 
 export type ExportOptions = {
   /** By the names that they have in the file; the function takes them by these names. */
   inputs: Readonly<Record<string, ExportInput>>;
-  /** A number, or "dynamic" for any: the dimension `batch` of the file. */
-  batch: number | "dynamic";
+  /** What the names in the shapes of the inputs stand for; dynamic ones are dimensions of the file. */
+  sizes: Readonly<Record<string, ExportSize>>;
   /** Names for tensors that the function takes from elsewhere. */
   names?: readonly (readonly [name: string, tensor: tf.Tensor])[];
   /** Free text that the file carries along. */
@@ -34,8 +45,6 @@ const elementBytes: Record<ElementType, number> = {
   bool: 1,
 };
 
-/** Two numbers give a line, the third one checks it; 1 is left out, as axes of 1 can be special. */
-const BATCHES = [2, 3, 5];
 /** The largest message of protocol buffers, with room for all but tensors. */
 const MOST_BYTES = 2 ** 31 - 2 ** 24;
 
@@ -43,14 +52,14 @@ const MOST_BYTES = 2 ** 31 - 2 ** 24;
  * Records a function and writes it as an ONNX file (opset 18).
  *
  * As in `compile()`, the function must not read tensors, and those that it takes from elsewhere are
- * baked in. With a dynamic batch it is recorded at several batch sizes, and must do the same at each.
- * Other dimensions are fixed.
+ * baked in. With dynamic sizes it is recorded at several of them, and must do the same at each: shapes and whole
+ * numbers may be sums of products of sizes, and tensors that it makes may hold 0, 1, 2, … up to such a number.
  *
- * @throws {RangeError} where the batch cannot be made dynamic, or the file would exceed 2 GB.
+ * @throws {RangeError} where a size cannot be made dynamic, or the file would exceed 2 GB.
  */
 export function exportFunction(
   fn: (inputs: Record<string, tf.Tensor>) => Record<string, tf.Tensor>,
-  { inputs, batch, names = [], metadata = {} }: ExportOptions,
+  { inputs, sizes, names = [], metadata = {} }: ExportOptions,
 ): Uint8Array<ArrayBuffer> {
   const backend = tf.backend();
   if (!(backend instanceof OnnxRuntimeBackend)) {
@@ -60,13 +69,21 @@ export function exportFunction(
   }
   const keys = Object.keys(inputs);
   let results: string[] = [];
-  const record = (batch: number): Recording => {
+  const dynamic = Object.entries(sizes).flatMap(([name, size]): DynamicSize[] =>
+    typeof size === "number" ? [] : [{ name, at: size.multiples }]
+  );
+  const record = (at: readonly number[]): Recording => {
+    const length = (dim: number | string) => {
+      if (typeof dim === "number") return dim;
+      const size = sizes[dim], i = dynamic.findIndex(({ name }) => name === dim);
+      return typeof size === "number" ? size : at[i] * (size.multipleOf ?? 1);
+    };
     const placeholders = keys.map((key) => ({
       dtype: inputs[key].dtype,
-      shape: inputs[key].shape.map((dim) => dim === "batch" ? batch : dim),
+      shape: inputs[key].shape.map(length),
     }));
     return {
-      batch,
+      sizes: at,
       ...backend.recordCall(placeholders, (tensors) => {
         const named = Object.fromEntries(keys.map((key, i) => [key, tensors[i]]));
         const out = tf.tidy(() => fn(named));
@@ -75,8 +92,8 @@ export function exportFunction(
       }),
     };
   };
-  const recordings = (batch === "dynamic" ? BATCHES : [batch]).map(record);
-  const shapes = batchShapes(recordings);
+  const recordings = samplesOf(dynamic).map(record);
+  const shapes = dynamicShapes(recordings, dynamic);
   const [{ placeholders, outputs }] = recordings;
   const known = new Map<Storage, string>(
     names.map(([name, { dataId }]) => [backend.storage(dataId), name]),
@@ -84,11 +101,12 @@ export function exportFunction(
   const model = lowerStandard({
     inputs: keys.map((name, i) => ({ name, storage: placeholders[i] })),
     outputs: results.map((name, i) => ({ name, operand: outputs[i] })),
-    batch: shapes,
+    dynamic: shapes,
+    origins: dynamic.map(({ name }) => originOf(name, { inputs, sizes })),
     names: foldConstants(backend, {
       outputs: outputs.map(({ storage }) => storage),
       inputs: placeholders,
-      batch: shapes,
+      dynamic: shapes,
       names: known,
     }),
   });
@@ -105,4 +123,18 @@ export function exportFunction(
     );
   }
   return encodeModel({ ...model, metadata });
+}
+
+/** An axis of an input that tells a dynamic size. */
+function originOf(
+  name: string,
+  { inputs, sizes }: Pick<ExportOptions, "inputs" | "sizes">,
+): SizeOrigin {
+  const size = sizes[name];
+  const times = typeof size === "number" ? 1 : size.multipleOf ?? 1;
+  for (const [input, { shape }] of Object.entries(inputs)) {
+    const axis = shape.indexOf(name);
+    if (axis >= 0) return { input, axis, times };
+  }
+  throw new RangeError(`Cannot make the ${name} dynamic as no input has it as a dimension`);
 }

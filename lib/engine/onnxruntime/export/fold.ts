@@ -1,6 +1,7 @@
 import type { OnnxRuntimeBackend } from "../backend.ts";
 import { isConstant, sizeOf, type Storage, subgraph } from "../graph.ts";
-import { type BatchShapes, isFixed } from "./batch_shapes.ts";
+import type { DynamicShapes } from "./dynamic_shapes.ts";
+import { isFixed } from "./multilinear.ts";
 
 /** Results up to this size are always folded, in bytes. */
 const SMALL = 4096;
@@ -15,10 +16,10 @@ const SMALL = 4096;
  */
 export function foldConstants(
   backend: OnnxRuntimeBackend,
-  { outputs, inputs, batch: { shapes, repeated }, names }: {
+  { outputs, inputs, dynamic: { shapes, grown }, names }: {
     outputs: readonly Storage[];
     inputs: readonly Storage[];
-    batch: BatchShapes;
+    dynamic: DynamicShapes;
     names: ReadonlyMap<Storage, string>;
   },
 ): Map<Storage, string> {
@@ -27,7 +28,7 @@ export function foldConstants(
   /** Known storages with the bytes of the largest tensor that each comes from. */
   const known = new Map<Storage, number>();
   for (const leaf of leaves) {
-    if (!inputs.includes(leaf) && !repeated.has(leaf)) known.set(leaf, bytesOf(leaf));
+    if (!inputs.includes(leaf) && !grown.has(leaf)) known.set(leaf, bytesOf(leaf));
   }
   for (const node of nodes) {
     const from = node.inputs.filter((input) => input !== undefined);

@@ -9,14 +9,20 @@ import {
   subgraph,
 } from "../graph.ts";
 import { type ElementType, elementType, MICROSOFT, type ModelProto } from "../proto.ts";
-import { type BatchShapes, isFixed, type Linear } from "./batch_shapes.ts";
+import type { DynamicShapes, Grown } from "./dynamic_shapes.ts";
 import { ModelWriter } from "./model_writer.ts";
+import { isFixed, type Multilinear, sameMultilinear } from "./multilinear.ts";
+
+/** An axis of an input whose length is `times` a dynamic size. */
+export type SizeOrigin = { input: string; axis: number; times: number };
 
 /** What goes into a model, by the names that its users see. */
 export type StandardModel = {
   inputs: readonly { name: string; storage: Storage }[];
   outputs: readonly { name: string; operand: Operand }[];
-  batch: BatchShapes;
+  dynamic: DynamicShapes;
+  /** Where each dynamic size is read: an axis of an input, whose length is so many times the size. */
+  origins: readonly SizeOrigin[];
   /** Names for known tensors. */
   names: ReadonlyMap<Storage, string>;
 };
@@ -26,7 +32,7 @@ export type StandardModel = {
  * transposed factors becomes Transpose and MatMul, and a transposed weight is stored transposed.
  */
 export function lowerStandard(model: StandardModel): ModelProto {
-  const { inputs, outputs, batch: { shapes } } = model;
+  const { inputs, outputs, dynamic: { shapes } } = model;
   const writer = new ModelWriter([...inputs, ...outputs].map(({ name }) => name));
   const values = new Values(writer, model);
   const results = new Map(outputs.map((output) => [output.operand.storage, output]));
@@ -34,7 +40,7 @@ export function lowerStandard(model: StandardModel): ModelProto {
     const operation = standardOperation(node, values);
     for (const storage of node.outputs) {
       const result = results.get(storage);
-      const direct = result && sameLinear(shapes.get(result.operand)!, shapes.get(storage)!);
+      const direct = result && sameMultilinear(shapes.get(result.operand)!, shapes.get(storage)!);
       values.define(storage, direct ? result.name : writer.name(operation.op));
     }
     const names = node.outputs.map((storage) => values.tensor(storage));
@@ -51,10 +57,10 @@ export function lowerStandard(model: StandardModel): ModelProto {
       attributes: {},
     });
   }
-  const info = (name: string, type: ElementType, dims: readonly Linear[]) => ({
+  const info = (name: string, type: ElementType, dims: readonly Multilinear[]) => ({
     name,
     type,
-    dims: dims.map(dimension),
+    dims: dims.map((dim) => dimension(dim, model)),
   });
   return writer.finish({
     inputs: inputs.map(({ name, storage }) => info(name, storage.dtype, shapes.get(storage)!)),
@@ -97,16 +103,17 @@ class Values {
   input(value: Operand | Constant | undefined): string {
     if (!value) return "";
     if (!isConstant(value)) return this.view(value);
-    if (value.dims.length !== 1) return this.writer.numbers(value.values, value);
-    return this.#linear(this.#shape(value), value.type);
+    const { type, dims } = value, values = this.#shape(value);
+    if (values.length === 0 || isFixed(values)) return this.writer.numbers(value.values, value);
+    const vector = this.#multilinear(values, type);
+    return dims.length === 1 ? vector : this.writer.operation("Squeeze", [vector]);
   }
 
   tensor(storage: Storage): string {
     let name = this.#names.get(storage);
     if (name === undefined) {
-      name = this.model.batch.repeated.has(storage)
-        ? this.#repeated(storage)
-        : this.#stored(storage, storage.shape);
+      const rule = this.model.dynamic.grown.get(storage);
+      name = rule ? this.#grown(storage, rule) : this.#stored(storage, storage.shape);
       this.#names.set(storage, name);
     }
     return name;
@@ -115,8 +122,8 @@ class Values {
   /** An operand, which may be a tensor under another shape. */
   view(operand: Operand): string {
     const { storage, shape } = operand, dims = this.#shape(operand);
-    if (sameLinear(dims, this.#shape(storage))) return this.tensor(storage);
-    const key = `${this.#key(storage)}[${dims.map(dimension)}]`;
+    if (sameMultilinear(dims, this.#shape(storage))) return this.tensor(storage);
+    const key = `${this.#key(storage)}[${dims.map((dim) => dimension(dim, this.model))}]`;
     return this.writer.once(key, () => {
       if (this.#isStored(storage) && storage.data!.byteLength <= SMALL) {
         return this.#stored(storage, shape);
@@ -150,8 +157,8 @@ class Values {
     );
   }
 
-  #shape(value: Storage | Operand | Constant): readonly Linear[] {
-    return this.model.batch.shapes.get(value)!;
+  #shape(value: Storage | Operand | Constant): readonly Multilinear[] {
+    return this.model.dynamic.shapes.get(value)!;
   }
 
   #name(storage: Storage): string {
@@ -165,7 +172,7 @@ class Values {
   }
 
   #isStored(storage: Storage): boolean {
-    return storage.data !== undefined && !this.model.batch.repeated.has(storage);
+    return storage.data !== undefined && !this.model.dynamic.grown.has(storage);
   }
 
   #stored(storage: Storage, dims: Shape): string {
@@ -181,40 +188,76 @@ class Values {
     return this.writer.operation("Where", [chosen, value(two.first), value(two.second)]);
   }
 
-  /** A row as often as the batch asks for. */
-  #repeated(storage: Storage): string {
-    const { row, axis } = this.model.batch.repeated.get(storage)!;
-    const one = this.writer.store(row, {
-      name: this.#name(storage),
-      type: storage.dtype,
-      dims: storage.shape.map((dim, i) => i === axis ? 1 : dim),
-    });
-    return this.writer.operation("Expand", [one, this.#linear(this.#shape(storage), "int64")]);
+  /** Known numbers that depend on the sizes. */
+  #grown(storage: Storage, rule: Grown): string {
+    const { writer } = this, { dtype: type, shape } = storage;
+    const target = () => this.#multilinear(this.#shape(storage), "int64");
+    switch (rule.kind) {
+      case "rows": {
+        const dims = shape.map((dim, i) => i === rule.axis ? 1 : dim);
+        const row = writer.store(rule.row, { name: this.#name(storage), type, dims });
+        return writer.operation("Expand", [row, target()]);
+      }
+      case "fill": {
+        const value = writer.numbers(Array.from(rule.value), { type, dims: [] });
+        return writer.operation("Expand", [value, target()]);
+      }
+      case "range": {
+        const scalar = (value: number) => writer.numbers([value], { type: "int64", dims: [] });
+        const length = writer.operation("Squeeze", [target()]);
+        const range = writer.operation("Range", [scalar(0), length, scalar(1)]);
+        return writer.operation("Cast", [range], { to: elementType[type] });
+      }
+      case "number": {
+        const vector = this.#multilinear([rule.value], type);
+        if (shape.length === 1) return vector;
+        return writer.operation("Reshape", [
+          vector,
+          writer.numbers(shape, { type: "int64", dims: [shape.length] }),
+        ]);
+      }
+    }
   }
 
-  /** A shape to reshape to: with one dimension that grows with the batch, −1 stands for it. */
-  #target(dims: readonly Linear[]): string {
-    const growing = dims.filter(({ perBatch }) => perBatch !== 0).length;
-    const empty = dims.some(({ at0, perBatch }) => at0 === 0 && perBatch === 0);
-    if (growing > 1 || empty) return this.#linear(dims, "int64");
-    const inferred = dims.map(({ at0, perBatch }) => perBatch === 0 ? at0 : -1);
+  /** A shape to reshape to: with one dimension that depends on the sizes, −1 stands for it. */
+  #target(dims: readonly Multilinear[]): string {
+    const growing = dims.filter((dim) => !isFixed([dim])).length;
+    const empty = dims.some((dim) => dim[0] === 0 && isFixed([dim]));
+    if (growing > 1 || empty) return this.#multilinear(dims, "int64");
+    const inferred = dims.map((dim) => isFixed([dim]) ? dim[0] : -1);
     return this.writer.numbers(inferred, { type: "int64", dims: [dims.length] });
   }
 
-  /** Numbers in a vector; whole ones that grow with the batch are computed from an input's shape. */
-  #linear(values: readonly Linear[], type: ElementType): string {
+  /** Numbers in a vector; those that depend on the sizes are computed from the inputs' shapes. */
+  #multilinear(values: readonly Multilinear[], type: ElementType): string {
     const { writer } = this, dims = [values.length];
-    if (isFixed(values)) return writer.numbers(values.map(({ at0 }) => at0), { type, dims });
-    const batch = writer.once("batch", () => {
-      const from = this.model.inputs.find(({ storage }) => isBatch(this.#shape(storage)[0]));
-      if (!from) throw new RangeError("Cannot make the batch dynamic as no input begins with it");
-      return writer.operation("Shape", [from.name], { start: 0, end: 1 });
+    if (isFixed(values)) return writer.numbers(values.map(([value]) => value), { type, dims });
+    const key = `numbers ${JSON.stringify(values)} ${type}`;
+    return writer.once(key, () => {
+      const used = [...values[0].keys()].filter((m) => values.some((value) => value[m] !== 0));
+      const terms = used.map((m) => {
+        const factors = writer.numbers(values.map((value) => value[m]), { type: "int64", dims });
+        return m === 0 ? factors : writer.operation("Mul", [this.#product(m), factors]);
+      });
+      const sum = terms.reduce((a, b) => writer.operation("Add", [a, b]));
+      return type === "int64" ? sum : writer.operation("Cast", [sum], { to: elementType[type] });
     });
-    const int64 = { type: "int64", dims } as const;
-    const slopes = writer.numbers(values.map(({ perBatch }) => perBatch), int64);
-    const offsets = writer.numbers(values.map(({ at0 }) => at0), int64);
-    const sum = writer.operation("Add", [writer.operation("Mul", [batch, slopes]), offsets]);
-    return type === "int64" ? sum : writer.operation("Cast", [sum], { to: elementType[type] });
+  }
+
+  /** The product of the sizes whose bit is set in m, as a vector of one number. */
+  #product(m: number): string {
+    const { writer, model: { origins } } = this;
+    return writer.once(`product ${m}`, () => {
+      const last = 31 - Math.clz32(m), rest = m ^ 1 << last;
+      if (rest > 0) {
+        return writer.operation("Mul", [this.#product(rest), this.#product(1 << last)]);
+      }
+      const { input, axis, times } = origins[last];
+      const length = writer.operation("Shape", [input], { start: axis, end: axis + 1 });
+      if (times === 1) return length;
+      const divisor = writer.numbers([times], { type: "int64", dims: [1] });
+      return writer.operation("Div", [length, divisor]);
+    });
   }
 }
 
@@ -238,18 +281,26 @@ function twoValued(
   };
 }
 
-function isBatch(dim: Linear | undefined): boolean {
-  return dim !== undefined && dim.at0 === 0 && dim.perBatch === 1;
-}
-
-function dimension(dim: Linear): number | string {
-  if (dim.perBatch === 0) return dim.at0;
-  return isBatch(dim) ? "batch" : `${dim.at0} + ${dim.perBatch} batch`;
-}
-
-function sameLinear(a: readonly Linear[], b: readonly Linear[]): boolean {
-  return a.length === b.length &&
-    a.every(({ at0, perBatch }, i) => at0 === b[i].at0 && perBatch === b[i].perBatch);
+/** A dimension as a file says it: a number, the name of an input's size, or a formula. */
+function dimension(
+  dim: Multilinear,
+  { dynamic: { sizes }, origins }: StandardModel,
+): number | string {
+  if (isFixed([dim])) return dim[0];
+  const named = sizes.findIndex((_, i) =>
+    dim.every((coefficient, m) => coefficient === (m === 1 << i ? origins[i].times : 0))
+  );
+  if (named >= 0) return sizes[named].name;
+  const term = (coefficient: number, m: number) => {
+    const factors = sizes.flatMap(({ name }, i) => {
+      if (!(m >> i & 1)) return [];
+      return [origins[i].times === 1 ? name : `(${name} / ${origins[i].times})`];
+    });
+    return [...(coefficient === 1 && m > 0 ? [] : [coefficient]), ...factors].join(" ");
+  };
+  return dim.flatMap((coefficient, m) => coefficient === 0 ? [] : [term(coefficient, m)]).join(
+    " + ",
+  );
 }
 
 /** Matrices with rows and columns exchanged, over the last two axes. */
