@@ -153,7 +153,7 @@ function traceStep(
         const take = <T extends tf.Tensor>() => tensors[next++] as T;
         const params = mapInits<HditParams>(inits, take);
         const byPath = (): Leaves => Object.fromEntries(trained.map(([path]) => [path, take()]));
-        const state = { params, m: byPath(), v: byPath(), ema: byPath() };
+        const state = { params, m: byPath(), v: byPath(), ema: byPath(), powerEma: [] };
         const batch = {
           images: take<tf.Tensor4D>(),
           noise: take<tf.Tensor4D>(),

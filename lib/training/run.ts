@@ -4,9 +4,11 @@ import { mean } from "../statistics.ts";
 import { takeSnapshot, writeSnapshot } from "./checkpoint.ts";
 import { firstNotFinite, firstToGo, normRatio, rememberNorm } from "./divergence.ts";
 import { averagedParams, emaDecay } from "./ema.ts";
+import { writeEmaSnapshots } from "./ema_snapshots.ts";
 import { learningRate } from "./lr_schedules.ts";
 import { updateNoiseScale } from "./noise_scale.ts";
 import { withRates } from "./optimisers.ts";
+import { powerDecay, powerGamma } from "./power_ema.ts";
 import { type RunProgress, startRun } from "./run_progress.ts";
 import { type BatchResult, makeStepper } from "./stepper.ts";
 import { drawBatch } from "./train_batch.ts";
@@ -74,6 +76,7 @@ export async function openTraining<P>(options: TrainOptions<P>): Promise<Trainin
   let { state, progress } = start, savedStep = progress.step;
   const now = options.now ?? (() => performance.now());
   const stepper = makeStepper(settings);
+  const sigmaRels = settings.postHocEma?.sigmaRels ?? [], gammas = sigmaRels.map(powerGamma);
   let saving: Promise<unknown> | undefined;
 
   const save = async () => {
@@ -95,13 +98,26 @@ export async function openTraining<P>(options: TrainOptions<P>): Promise<Trainin
     saving.catch(() => {});
   };
 
+  const storeAverages = async () => {
+    const { emaSnapshots, identity: config } = settings, { step } = progress;
+    if (!emaSnapshots || (step % emaSnapshots.everySteps !== 0 && step !== options.steps)) return;
+    const { params, powerEma: averages } = state;
+    await writeEmaSnapshots(emaSnapshots.dir, { params, averages, sigmaRels, step, config });
+  };
+
   const advance = async (): Promise<StepReport> => {
     const began = now(), { step } = progress;
     const batch = drawBatch(settings, { step, given: await options.batchAt(step) });
     const rate = (base: number) => learningRate(settings.lrSchedule, { base, step });
     const optimiser = withRates(settings.optimiser, rate);
-    const decay = emaDecay(settings.ema, step);
-    const scalars = stepScalars(state.params, { rules: model, optimiser, step, emaDecay: decay });
+    const decay = emaDecay(settings.ema, step - progress.emaStart);
+    const scalars = stepScalars(state.params, {
+      rules: model,
+      optimiser,
+      step,
+      emaDecay: decay,
+      powerDecays: gammas.map((gamma) => powerDecay({ gamma, step: step + 1 })),
+    });
     const { state: next, ...result } = await stepper.step({ state, batch, scalars });
     treeDispose(scalars);
     const { losses, gradNorm } = result, loss = mean(losses);
@@ -145,6 +161,7 @@ export async function openTraining<P>(options: TrainOptions<P>): Promise<Trainin
           failed = true;
           throw error;
         });
+        await storeAverages(); // before a checkpoint, which must not be ahead of them
         if (now() - lastSave >= settings.saveEverySeconds * 1000) {
           await save();
           lastSave = now();
@@ -205,17 +222,17 @@ function whatWentWrong(
 
 /** Progress after a step, and what the report has of the noise scale. */
 function measure(
-  { step, images, gradNorms, noiseScale }: RunProgress,
+  before: RunProgress,
   { losses, gradNorm, microNorms }: BatchResult,
 ): { progress: RunProgress; shown: { noiseScale?: number } } {
   const progress = {
-    step: step + 1,
-    images: images + losses.length,
-    gradNorms: rememberNorm(gradNorms, gradNorm),
-    noiseScale,
+    ...before,
+    step: before.step + 1,
+    images: before.images + losses.length,
+    gradNorms: rememberNorm(before.gradNorms, gradNorm),
   };
   if (microNorms.length < 2) return { progress, shown: {} };
-  const measured = updateNoiseScale(noiseScale, {
+  const measured = updateNoiseScale(before.noiseScale, {
     sqSmall: mean(microNorms.map((norm) => norm ** 2)),
     sqLarge: gradNorm ** 2,
     nSmall: losses.length / microNorms.length,

@@ -108,7 +108,7 @@ function lossOf<P>(
       (x, sigma, cond) =>
         model.apply(params, { x, sigma, cond, dropout: dropout && ((site) => dropout[site]) }),
       { images, noise, sigma, cond },
-      { sigmaData, weighting, scales },
+      { sigmaData, weighting, scales, prediction: model.prediction },
     );
   };
 }

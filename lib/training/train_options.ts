@@ -1,12 +1,14 @@
+import { dirname, join } from "@std/path";
 import { type Density, paperDensity } from "../diffusion/densities.ts";
 import type { DiffusionModel } from "../diffusion/diffusion_model.ts";
 import type { Weighting } from "../diffusion/weightings.ts";
 import type { EmaSchedule } from "./ema.ts";
 import type { LrSchedule } from "./lr_schedules.ts";
 import { type OptimiserOptions, resolveOptimiser } from "./optimisers.ts";
+import { powerGamma } from "./power_ema.ts";
 import type { TrainBatch } from "./train_batch.ts";
 
-/** What a run is; all of it but `steps`, `normJump`, `save` and `signal` must be the same to go on with it. */
+/** What a run is; all of it from `model` to `config` but `steps` and `normJump` must be the same to go on with it. */
 export type TrainOptions<P> = {
   model: DiffusionModel<P>;
   size: readonly [height: number, width: number];
@@ -30,6 +32,16 @@ export type TrainOptions<P> = {
   classDropout?: number; // 0.1
   /** Anything else that makes runs differ (the data set, say); plain JSON. */
   config?: unknown;
+  /**
+   * Averages of these lengths besides `ema` (0.05 and 0.1), stored every so many steps and at the end in `dir` (`ema`
+   * beside the folder of checkpoints), so that `reconstructEma` can make one of any length afterwards.
+   */
+  postHocEma?: { everySteps: number; sigmaRels?: readonly number[]; dir?: string };
+  /**
+   * Once, in going on from a checkpoint: the averages become the parameters and begin anew. Checkpoints know of it, so
+   * that it is not done again when the run is opened again with the option.
+   */
+  resetEma?: boolean; // false
   /** Where checkpoints are; none are written when left out. */
   save?: { dir: string; everySeconds?: number; keep?: number };
   signal?: AbortSignal;
@@ -84,6 +96,7 @@ export function resolveTrainOptions<P>(options: TrainOptions<P>) {
     ema: options.ema ?? { power: 0.75, maxValue: 0.9999 },
     maxNorm: options.maxNorm ?? 1,
     accumulate,
+    postHocEma: options.postHocEma && { sigmaRels: checkSigmaRels(options.postHocEma) },
     size: [...size] as [number, number],
   };
   const identity: unknown = JSON.parse(
@@ -101,7 +114,36 @@ export function resolveTrainOptions<P>(options: TrainOptions<P>) {
     normJump,
     identity,
     initFrom: options.initFrom,
+    resetEma: options.resetEma ?? false,
+    emaSnapshots: emaSnapshotsOf(options),
     save: options.save && { dir: options.save.dir, keep },
     saveEverySeconds: everySeconds,
   };
+}
+
+/** When and where averages are stored. */
+function emaSnapshotsOf<P>({ postHocEma, save }: TrainOptions<P>) {
+  if (!postHocEma) return undefined;
+  const { everySteps, dir = save && join(dirname(save.dir), "ema") } = postHocEma;
+  if (!(Number.isSafeInteger(everySteps) && everySteps >= 1)) {
+    throw new RangeError(
+      `Cannot store averages as everySteps must be a whole number >= 1: everySteps is ${everySteps}`,
+    );
+  }
+  if (dir === undefined) {
+    throw new RangeError(
+      "Cannot store averages as there is no folder: neither dir nor save is given",
+    );
+  }
+  return { everySteps, dir };
+}
+
+function checkSigmaRels({ sigmaRels = [0.05, 0.1] }: { sigmaRels?: readonly number[] }): number[] {
+  sigmaRels.forEach(powerGamma); // throws where one is out of range
+  if (!(new Set(sigmaRels).size === sigmaRels.length && sigmaRels.length >= 1)) {
+    throw new RangeError(
+      `Cannot store averages as sigmaRels must be different lengths, at least one: they are [${sigmaRels}]`,
+    );
+  }
+  return [...sigmaRels];
 }

@@ -14,6 +14,7 @@ export type TrainState<P> = {
   m: Leaves; // momenta, means of gradients
   v: Leaves; // means of squared gradients
   ema: Leaves;
+  powerEma: Leaves[]; // averages to be stored, one for each length; see `PowerProfile`
 };
 
 /** How parameters are treated, by path. */
@@ -27,34 +28,42 @@ export type LeafRules = {
 /** The state before the first step: zero moments, averages equal to the parameters. */
 export function initTrainState<P>(
   params: P,
-  { optimiser = paperOptimiser, ...rules }: LeafRules & { optimiser?: Optimiser },
+  { optimiser = paperOptimiser, powerAverages = 0, ...rules }: LeafRules & {
+    optimiser?: Optimiser;
+    powerAverages?: number;
+  },
 ): TrainState<P> {
-  const state: TrainState<P> = { params, m: {}, v: {}, ema: {} };
+  const powerEma = Array.from({ length: powerAverages }, (): Leaves => ({}));
+  const state: TrainState<P> = { params, m: {}, v: {}, ema: {}, powerEma };
   for (const [path, leaf] of trainedLeaves(params, rules)) {
     const zeros = () => tf.tensor(new Float32Array(leaf.size), leaf.shape);
     const keeps = momentsOf(optimiser, groupOf(rules, path));
     if (keeps.m) state.m[path] = zeros();
     if (keeps.v) state.v[path] = zeros();
-    state.ema[path] = leaf.clone();
+    for (const average of [state.ema, ...powerEma]) average[path] = leaf.clone();
   }
   return state;
 }
 
 /** The numbers that change from step to step, as scalars, by group of parameters. */
 export type StepScalars = {
-  emaDecay: tf.Scalar;
-  emaRate: tf.Scalar; // 1 - emaDecay
+  ema: EmaScalars;
+  powerEma: EmaScalars[];
   groups: Record<string, { size: tf.Scalar; epsilon: tf.Scalar; keep: tf.Scalar }>;
 };
+
+/** The weights of an average and of the new value: decay and 1 - decay. */
+type EmaScalars = { decay: tf.Scalar; rate: tf.Scalar };
 
 /** Makes the scalars of one step; the caller disposes them. */
 export function stepScalars<P>(
   params: P,
-  { rules, optimiser, step, emaDecay }: {
+  { rules, optimiser, step, emaDecay, powerDecays = [] }: {
     rules: LeafRules;
     optimiser: Optimiser;
     step: number;
     emaDecay: number;
+    powerDecays?: readonly number[];
   },
 ): StepScalars {
   const groups: StepScalars["groups"] = {};
@@ -64,7 +73,8 @@ export function stepScalars<P>(
     const { size, epsilon, keep } = optimiserStep(optimiser, { step, group });
     groups[key] = { size: tf.scalar(size), epsilon: tf.scalar(epsilon), keep: tf.scalar(keep) };
   }
-  return { emaDecay: tf.scalar(emaDecay), emaRate: tf.scalar(1 - emaDecay), groups };
+  const weights = (decay: number) => ({ decay: tf.scalar(decay), rate: tf.scalar(1 - decay) });
+  return { ema: weights(emaDecay), powerEma: powerDecays.map(weights), groups };
 }
 
 /** One number a sample, to be lowered. */
@@ -141,7 +151,13 @@ export function makeUpdate<P>(
     for (const [path, grad] of Object.entries(grads)) squares[path] = grad.square();
     const gradNorm = globalNorm(Object.values(squares));
     const update = leafUpdate(optimiser, clipFactor(gradNorm, maxNorm));
-    const trained: Leaves = {}, next: Omit<TrainState<P>, "params"> = { m: {}, v: {}, ema: {} };
+    const trained: Leaves = {},
+      next: Omit<TrainState<P>, "params"> = {
+        m: {},
+        v: {},
+        ema: {},
+        powerEma: state.powerEma.map(() => ({})),
+      };
     for (const [path, param] of trainedLeaves(state.params, rules)) {
       const group = groupOf(rules, path);
       const leaf = { param, grad: grads[path], square: squares[path] };
@@ -152,9 +168,9 @@ export function makeUpdate<P>(
       trained[path] = updated.param;
       if (updated.m) next.m[path] = updated.m;
       if (updated.v) next.v[path] = updated.v;
-      next.ema[path] = emaLerp(state.ema[path], updated.param, {
-        decay: scalars.emaDecay,
-        rate: scalars.emaRate,
+      next.ema[path] = emaLerp(state.ema[path], updated.param, scalars.ema);
+      state.powerEma.forEach((average, i) => {
+        next.powerEma[i][path] = emaLerp(average[path], updated.param, scalars.powerEma[i]);
       });
     }
     // Buffers are handed through; a clone is another name of the same memory.
