@@ -10,6 +10,8 @@
 import * as tf from "@tensorflow/tfjs";
 import { describeMachine, peakMemory } from "../experiments/machine.ts";
 import { choiceOption, command, numberOption, runCommand } from "../lib/command.ts";
+import { openFeeder } from "../lib/data/feeder.ts";
+import { openDataset } from "../lib/data/open_dataset.ts";
 import { hditModel } from "../lib/diffusion/diffusion_model.ts";
 import { denoisingLoss } from "../lib/diffusion/loss.ts";
 import { compile, type CompileStats } from "../lib/engine/compile.ts";
@@ -27,7 +29,7 @@ import { presets } from "../lib/models/presets.ts";
 import { median } from "../lib/statistics.ts";
 import { formatTable } from "../lib/table.ts";
 import { memory, PROCESS_BYTES } from "../lib/training/memory.ts";
-import { paperOptimiser } from "../lib/training/run.ts";
+import { openTraining, paperOptimiser } from "../lib/training/run.ts";
 import { initTrainState, makeTrainStep, stepScalars } from "../lib/training/train_step.ts";
 
 type PresetName = keyof typeof presets;
@@ -48,6 +50,8 @@ export type BenchResult = {
   forward: Timing & { gflops: number; shareOfMatmul: number; imagesPerSecond: number };
   /** Square products of 1024, and attention's batched ones of 64 queries, 196 keys, 64 channels. */
   rates: { matmul: number; attention: number };
+  /** Share of a training's time, on augmented emoji, that it waits for pictures. */
+  waiting: number;
   peakMemory: number;
   /** What `memory()` says the same moment takes, the process's own share included; on the embedded engine alone. */
   predictedMemory?: number;
@@ -106,6 +110,7 @@ async function bench({ preset, size, batch: B, steps }: Flags): Promise<BenchRes
     trainStep: { ...train, ...achieved(train.total, 3) },
     forward: { ...forward, ...achieved(forward.total, 1) },
     rates,
+    waiting: await waitingShare({ spec, size, B, steps }),
     peakMemory: peak,
     ...(currentEngine() === "onnxruntime"
       ? { predictedMemory: PROCESS_BYTES + (await memory(spec, [size, size], { batch: B })).total }
@@ -158,6 +163,28 @@ async function timeTrainStep(options: Model): Promise<Timing> {
   treeDispose(state);
   step.dispose();
   return timing;
+}
+
+/** The share of a training's time that it waits for its feeder, once both are warm. */
+async function waitingShare({ spec, size, B, steps }: Model): Promise<number> {
+  const { train } = await openDataset({ kind: "emoji", categories: ["smileys"] }, { size });
+  await using feeder = openFeeder(train, { size, batchSize: B, seed: 0, augmentProb: 0.12 });
+  const run = await openTraining({
+    model: hditModel(spec),
+    size: [size, size],
+    steps: steps + 2,
+    batchAt: async (index) => {
+      const { images, augCond } = await feeder.batchAt(index);
+      return { images: images.data, augCond: augCond! };
+    },
+  });
+  let began = 0, before = 0;
+  for await (const { step } of run.steps()) {
+    if (step === 2) [began, before] = [performance.now(), feeder.waited];
+  }
+  const share = (feeder.waited - before) * 1000 / (performance.now() - began);
+  run.dispose();
+  return share;
 }
 
 async function timeForward(options: Model): Promise<Timing> {
@@ -251,7 +278,7 @@ function attentionRate(steps: number): Promise<number> {
 }
 
 function describe(
-  { machine, model, trainStep, forward, rates, peakMemory, predictedMemory }: BenchResult,
+  { machine, model, trainStep, forward, rates, waiting, peakMemory, predictedMemory }: BenchResult,
 ): string {
   const ms = (value: number) => value.toFixed(value < 10 ? 2 : 0);
   const table = formatTable([
@@ -283,6 +310,7 @@ function describe(
     "",
     `matrix products: ${rates.matmul.toFixed(0)} GFLOP/s (1024 × 1024), ` +
     `${rates.attention.toFixed(0)} GFLOP/s (attention's)`,
+    `waiting for pictures in training: ${(100 * waiting).toFixed(2)} %`,
     `peak memory of the train step: ${(peakMemory / 1e9).toFixed(2)} GB` +
     (predictedMemory ? `, predicted ${(predictedMemory / 1e9).toFixed(2)} GB` : ""),
   ].join("\n");
