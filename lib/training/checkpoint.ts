@@ -102,6 +102,29 @@ export async function writeSnapshot(
 }
 
 /**
+ * Writes a checkpoint with its `score` into `dir` in place of the one that is there, if it is better: the lower, the
+ * better. Returns whether it was. The one before goes last, so that there is a good one at any moment.
+ */
+export async function saveBest(
+  dir: string,
+  { state, meta, score }: { state: unknown; meta: CheckpointMeta; score: number },
+): Promise<boolean> {
+  if (!Number.isFinite(score)) {
+    throw new RangeError(`Cannot save the best as its score must be finite: score is ${score}`);
+  }
+  const before = await stepsIn(dir);
+  const scores = await Promise.all(
+    before.map((step) =>
+      readMeta(dir, step).then(({ meta }) => Number(meta.score), () => Infinity)
+    ),
+  );
+  if (scores.some((other) => other <= score)) return false;
+  await saveCheckpoint(dir, { state, meta: { ...meta, score }, keep: 1 });
+  for (const step of before) if (step !== meta.step) await removeCheckpoint(dir, step);
+  return true;
+}
+
+/**
  * Reads the newest good checkpoint of a folder, or undefined when there is none.
  *
  * A checkpoint whose JSON is missing or torn, whose tensors are missing, shorter or longer than
@@ -203,12 +226,14 @@ async function stepsIn(dir: string): Promise<number[]> {
 
 async function prune(dir: string, { newest, keep }: { newest: number; keep: number }) {
   const older = (await stepsIn(dir)).filter((step) => step <= newest).toReversed().slice(keep);
-  for (const step of older) {
-    // The JSON goes first: tensors without it are no checkpoint.
-    await Deno.remove(join(dir, `${baseOf(step)}.json`)).catch(ignoreMissing);
-    await Deno.remove(join(dir, `${baseOf(step)}.safetensors`)).catch(ignoreMissing);
-  }
+  for (const step of older) await removeCheckpoint(dir, step);
   await removeStaleTemporaries(dir, NAME);
+}
+
+async function removeCheckpoint(dir: string, step: number) {
+  // The JSON goes first: tensors without it are no checkpoint.
+  await Deno.remove(join(dir, `${baseOf(step)}.json`)).catch(ignoreMissing);
+  await Deno.remove(join(dir, `${baseOf(step)}.safetensors`)).catch(ignoreMissing);
 }
 
 function ignoreMissing(error: unknown): void {

@@ -1,7 +1,8 @@
+import { join } from "@std/path";
 import type { CompileStats } from "../engine/compile.ts";
 import { treeDispose } from "../engine/tree.ts";
 import { mean } from "../statistics.ts";
-import { takeSnapshot, writeSnapshot } from "./checkpoint.ts";
+import { saveBest, takeSnapshot, writeSnapshot } from "./checkpoint.ts";
 import { firstNotFinite, firstToGo, normRatio, rememberNorm } from "./divergence.ts";
 import { averagedParams, emaDecay } from "./ema.ts";
 import { writeEmaSnapshots } from "./ema_snapshots.ts";
@@ -55,6 +56,11 @@ export type TrainingRun<P> = {
   steps(): AsyncGenerator<StepReport, void, void>;
   /** Saves now; without a folder a no-op. */
   save(): Promise<void>;
+  /**
+   * Keeps the checkpoint of this moment in the folder `best` of the others', with its score, if that is lower than the
+   * best so far; returns whether it is. Without a folder a no-op.
+   */
+  saveBest(score: number): Promise<boolean>;
   /** Frees the state and the compiled step. */
   dispose(): void;
 };
@@ -79,18 +85,20 @@ export async function openTraining<P>(options: TrainOptions<P>): Promise<Trainin
   const sigmaRels = settings.postHocEma?.sigmaRels ?? [], gammas = sigmaRels.map(powerGamma);
   let saving: Promise<unknown> | undefined;
 
-  const save = async () => {
-    if (!settings.save || savedStep === progress.step) return;
+  /** The run as a checkpoint has it, if it is one to go on from. */
+  const goodState = async (dir: string) => {
     const bad = await firstNotFinite(state);
     if (bad) {
       throw new RangeError(
-        `Cannot save step ${progress.step} as ${bad.path} has gone: it is ${bad.text}; the last good checkpoint in ${settings.save.dir} is kept`,
+        `Cannot save step ${progress.step} as ${bad.path} has gone: it is ${bad.text}; the last good checkpoint in ${dir} is kept`,
       );
     }
-    const snapshot = await takeSnapshot({
-      state,
-      meta: { ...progress, config: settings.identity },
-    });
+    return { state, meta: { ...progress, config: settings.identity } };
+  };
+
+  const save = async () => {
+    if (!settings.save || savedStep === progress.step) return;
+    const snapshot = await takeSnapshot(await goodState(settings.save.dir));
     await saving;
     savedStep = progress.step;
     // Written while training goes on; an error shows at the next save or at the end.
@@ -193,6 +201,11 @@ export async function openTraining<P>(options: TrainOptions<P>): Promise<Trainin
     save: async () => {
       await save();
       await saving;
+    },
+    saveBest: async (score) => {
+      if (!settings.save) return false;
+      const dir = join(settings.save.dir, "best");
+      return await saveBest(dir, { ...await goodState(dir), score });
     },
     dispose: () => {
       treeDispose(state);

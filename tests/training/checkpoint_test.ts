@@ -3,7 +3,12 @@ import { join } from "@std/path";
 import * as tf from "@tensorflow/tfjs";
 import { setEngine } from "../../lib/engine/engine.ts";
 import { treeEntries } from "../../lib/engine/tree.ts";
-import { loadCheckpoint, restoreTree, saveCheckpoint } from "../../lib/training/checkpoint.ts";
+import {
+  loadCheckpoint,
+  restoreTree,
+  saveBest,
+  saveCheckpoint,
+} from "../../lib/training/checkpoint.ts";
 
 await setEngine("cpu");
 
@@ -142,3 +147,24 @@ Deno.test("restoreTree() names what is missing, left over or of another shape", 
     /b is missing; c is left over; a is \[2\], not \[3\]/,
   );
 });
+
+Deno.test("saveBest() keeps the checkpoint of the lowest score alone, whatever the order of steps", () =>
+  inFolder(async (dir) => {
+    const keep = (step: number, score: number) =>
+      saveBest(dir, { state: stateAt(step), meta: { step, config: { lr: 1 } }, score });
+    const kept: boolean[] = [];
+    for (const [step, score] of [[10, 3], [20, 4], [30, 2], [25, 1], [40, 1]]) {
+      kept.push(await keep(step, score));
+    }
+    assert.deepEqual(kept, [true, false, true, true, false]);
+    assert.deepEqual(await names(dir), [
+      "checkpoint_00000025.json",
+      "checkpoint_00000025.safetensors",
+    ]);
+    const { meta, tensors } = (await loadCheckpoint(dir))!;
+    assert.deepEqual([meta.step, meta.score], [25, 1]);
+    assert.deepEqual(tensors.get("params.w")!.data, stateAt(25).params.w.dataSync());
+    await assert.rejects(keep(50, NaN), /score is NaN/);
+    await Deno.truncate(join(dir, "checkpoint_00000025.json"), 9); // a torn one is beaten by any
+    assert.ok(await keep(50, 7));
+  }));

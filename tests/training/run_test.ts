@@ -6,6 +6,8 @@ import { type DiffusionModel, hditModel } from "../../lib/diffusion/diffusion_mo
 import { setEngine } from "../../lib/engine/engine.ts";
 import { treeDispose, treeEntries } from "../../lib/engine/tree.ts";
 import { presets } from "../../lib/models/presets.ts";
+import { loadCheckpoint } from "../../lib/training/checkpoint.ts";
+import { emaDecay } from "../../lib/training/ema.ts";
 import {
   openTraining,
   type OptimiserOptions,
@@ -32,6 +34,11 @@ async function numbersOf(state: unknown): Promise<Numbers> {
     out[path] = Float32Array.from(await leaf.data() as Float32Array);
   }
   return out;
+}
+
+async function numbersByPart(state: object): Promise<Record<string, Numbers>> {
+  const parts = Object.entries(state).map(async ([part, tree]) => [part, await numbersOf(tree)]);
+  return Object.fromEntries(await Promise.all(parts));
 }
 
 /** Runs to the end, or stops after `stopAfter` steps as if killed when `saves` is false. */
@@ -220,6 +227,62 @@ Deno.test("openTraining() stops at a loss that is not finite, names the step, ke
     const rest = await run(toy({ save: { dir } }));
     assert.equal(rest.resumedFrom?.step, 4);
     assert.deepEqual(rest.numbers, (await run(toy())).numbers);
+  }));
+
+Deno.test("openTraining() keeps the best of its states beside the last ones, to go on from or to sample", () =>
+  inFolder(async (dir) => {
+    await setEngine("cpu");
+    const training = await openTraining(toy({ save: { dir, everySeconds: 0 } }));
+    const kept: number[] = [];
+    let atSeven: Numbers = {};
+    for await (const { step } of training.steps()) {
+      if (await training.saveBest(Math.abs(step - 7))) kept.push(step);
+      if (step === 7) atSeven = await numbersOf(training.state);
+    }
+    training.dispose();
+    assert.deepEqual(kept, [1, 2, 3, 4, 5, 6, 7]);
+    const best = (await loadCheckpoint(join(dir, "best")))!;
+    assert.deepEqual([best.meta.step, best.meta.score, best.meta.images], [7, 0, 21]);
+    for (const [path, { data }] of best.tensors) assert.deepEqual(data, atSeven[path]);
+    const rest = await run(toy({ save: { dir: join(dir, "best") } }));
+    assert.deepEqual(rest.numbers, (await run(toy())).numbers);
+    const unsaved = await openTraining(toy());
+    assert.equal(await unsaved.saveBest(1), false);
+    unsaved.dispose();
+  }));
+
+Deno.test("openTraining() restarts the average from itself once, as the reference's --reset-ema", () =>
+  inFolder(async (dir) => {
+    await setEngine("cpu");
+    await run(toy({ save: { dir } }), { stopAfter: 5 });
+    const before = (await loadCheckpoint(dir))!.tensors;
+    const options = toy({ save: { dir }, resetEma: true });
+    const reset = await openTraining(options);
+    const { params, ema, m } = await numbersByPart(reset.state);
+    for (const [path, value] of Object.entries(ema)) {
+      assert.deepEqual(value, before.get(`ema.${path}`)!.data);
+      assert.deepEqual(params[path], value);
+      assert.deepEqual(m[path], before.get(`m.${path}`)!.data); // the optimiser goes on
+    }
+    const decays: number[] = [];
+    for await (const report of reset.steps()) {
+      decays.push(report.emaDecay);
+      if (report.step === 8) break;
+    }
+    reset.dispose();
+    assert.deepEqual(decays, [0, 1, 2].map((t) => emaDecay({ power: 0.75 }, t)));
+    // Opened again in the same way it goes on; opened without and then with, it restarts again
+    const stopped = await run(options);
+    await inFolder(async (other) => {
+      await run(toy({ save: { dir: other } }), { stopAfter: 5 });
+      assert.deepEqual((await run({ ...options, save: { dir: other } })).numbers, stopped.numbers);
+    });
+    const emaStart = async () => (await loadCheckpoint(dir))!.meta.emaStart;
+    assert.equal(await emaStart(), 5);
+    await run(toy({ save: { dir }, steps: 14 }));
+    assert.equal(await emaStart(), 5);
+    await run({ ...options, steps: 16 });
+    assert.equal(await emaStart(), 14);
   }));
 
 Deno.test("openTraining() refuses batches and options that make no sense", async () => {
