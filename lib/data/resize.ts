@@ -48,7 +48,7 @@ export function resizeImages(
 }
 
 /** The shape of images that can be resized; RangeError for others. */
-export function checkedShape(
+function checkedShape(
   images: NdArray,
   { height, width }: { height: number; width: number },
 ): number[] {
