@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
-import { fromFileUrl } from "@std/path";
+import { fromFileUrl, join } from "@std/path";
+import { uniforms } from "../../lib/engine/random.ts";
+import { listEmaSnapshots } from "../../lib/training/ema_snapshots.ts";
 
 const script = fromFileUrl(new URL("./kill_child.ts", import.meta.url));
 
@@ -17,33 +19,50 @@ async function numbersOf(process: Deno.ChildProcess) {
   return JSON.parse(new TextDecoder().decode(stdout).trim().split("\n").at(-1)!);
 }
 
-/** Resolves once the folder's newest checkpoint is that of `step` or later. */
-async function reached(dir: string, step: number): Promise<void> {
-  for (;;) {
-    const names = [...Deno.readDirSync(dir)].map(({ name }) => name);
-    const steps = names.map((n) => Number(/^checkpoint_(\d+)\.json$/.exec(n)?.[1] ?? -1));
-    if (Math.max(-1, ...steps) >= step) return;
-    await new Promise((resolve) => setTimeout(resolve, 2));
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** The step of the newest checkpoint, 0 without any. */
+function newest(dir: string): number {
+  try {
+    const names = Array.from(Deno.readDirSync(join(dir, "checkpoints")), ({ name }) => name);
+    return Math.max(0, ...names.map((n) => Number(/^checkpoint_(\d+)\.json$/.exec(n)?.[1] ?? 0)));
+  } catch {
+    return 0; // not made yet
   }
 }
 
-Deno.test("openTraining() ends with the same bits after its process was killed six times", async () => {
-  const whole = await numbersOf(child());
-  const dir = await Deno.makeTempDir();
+async function averagesOf(dir: string): Promise<Record<string, Uint8Array>> {
+  const stored = await listEmaSnapshots(join(dir, "ema"));
+  const files = stored.map(async ({ path, step, sigmaRel }) => [
+    `${step} ${sigmaRel}`,
+    await Deno.readFile(path),
+  ]);
+  return Object.fromEntries(await Promise.all(files));
+}
+
+Deno.test("openTraining() ends with the same bits after its process was killed twenty times", async () => {
+  const folder = await Deno.makeTempDir(), dir = join(folder, "killed");
   try {
-    for (const [i, step] of [1, 3, 9, 10, 24, 41].entries()) {
-      const process = child(dir, "4");
-      const output = process.output();
-      await reached(dir, step);
-      // A different moment of the step each time
-      await new Promise((resolve) => setTimeout(resolve, 3 * i));
+    const whole = await numbersOf(child(join(folder, "whole")));
+    const random = (name: string, i: number) => uniforms({ seed: 4, stream: name }, i, 1)[0];
+    for (let i = 0; i < 20; i++) {
+      const process = child(dir, "2");
+      let ended = false;
+      const output = process.output().finally(() => ended = true);
+      // In the start-up, or some steps on at any moment of a step
+      const more = Math.floor(5 * random("steps", i)), from = newest(dir);
+      if (more === 0) await pause(300 * random("start", i));
+      while (!ended && newest(dir) < from + more) await pause(1);
+      await pause(12 * random("moment", i));
+      assert.ok(!ended, "it came to its end before it was killed");
       process.kill("SIGKILL");
-      await output;
+      assert.equal((await output).signal, "SIGKILL");
     }
     const last = await numbersOf(child(dir));
-    assert.ok(last.resumedFrom >= 41);
+    assert.ok(last.resumedFrom >= 20, `${last.resumedFrom}`);
     assert.deepEqual(last.numbers, whole.numbers);
+    assert.deepEqual(await averagesOf(dir), await averagesOf(join(folder, "whole")));
   } finally {
-    await Deno.remove(dir, { recursive: true });
+    await Deno.remove(folder, { recursive: true });
   }
 });
