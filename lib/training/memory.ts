@@ -35,27 +35,31 @@ export type Memory = {
   activations: number;
   /** What the backward pass and the optimiser hold then: gradients, products, new state as far as it is there. */
   gradients: number;
-  /** New state, old state that waits to be collected, and gaps in the runtime's memory: 1.5 × the state. */
+  /** New state, and old state that waits to be collected: 1.9 × the state. */
   generations: number;
-  /** The trace and the compiled graph, by the number of nodes. */
+  /** The compiled graph, by the number of nodes. */
   graph: number;
+  /** What V8 lets lie before it collects, and what the trace leaves of its heap: the same for all models. */
+  uncollected: number;
 };
 
 /**
- * What the process takes before there is a model: Deno, TensorFlow.js and ONNX Runtime. Measured, as the two constants
- * below, on Linux (x86-64, 2 cores) with Deno 2.9 and ONNX Runtime 1.30.
+ * What the process takes before there is a model: Deno, TensorFlow.js and ONNX Runtime. Measured, as the three constants
+ * below, on Linux (x86-64, 2 cores, 24 GiB) with Deno 2.9 and ONNX Runtime 1.30.
  */
 export const PROCESS_BYTES = 113e6;
 
 /**
  * How many times the state is held besides the inputs of the step. Steps give new arrays, and V8 frees the old ones
- * some steps later; 1.5 fits eleven models of 2.8 to 117 M parameters after 5 to 10 steps within 10 %. Models of fewer
- * than a million parameters take less than what is predicted, by some 30 MB.
+ * some steps later. With the two constants below it fits fifteen models of 30 thousand to 117 million parameters
+ * within 11 %, once they have taken so many steps that memory does not grow any more: some ten for large models,
+ * some hundred for small ones, which take less before.
  */
-const GENERATIONS = 1.5;
-
-/** Memory of a node in this library, in V8's heap while it is traced, and in the runtime; fitted likewise. */
-const NODE_BYTES = 50e3;
+const GENERATIONS = 1.9;
+/** Memory of a node in the runtime. */
+const NODE_BYTES = 8e3;
+/** V8 does not begin to collect arrays of other owners before there are some 64 MB of them, and takes its time. */
+const UNCOLLECTED = 150e6;
 
 /**
  * The memory that a step of training takes on the embedded engine, on top of `PROCESS_BYTES`.
@@ -202,6 +206,7 @@ function count({ graph, lowered, shapes, forwardEnd }: Traced): Memory {
     gradients: peak.bytes - activations,
     generations: GENERATIONS * (bytes(shapes.params) + bytes(shapes.optimiser)),
     graph: lowered.model.nodes.length * NODE_BYTES,
+    uncollected: UNCOLLECTED,
   };
   return { total: Object.values(parts).reduce((a, b) => a + b, 0), ...parts };
 }

@@ -65,7 +65,7 @@ Deno.test("README.md adds a kind of attention to a copy of the library, type-che
     return new TextDecoder().decode(stdout);
   };
   try {
-    for (const part of ["lib", "experiments", "mod.ts"]) {
+    for (const part of ["lib", "experiments", "mod.ts", "deno.json"]) {
       cpSync(join(root, part), join(copy, part), { recursive: true });
     }
     writeFileSync(join(copy, kind), code.get(kind)!);

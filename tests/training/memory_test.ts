@@ -40,6 +40,14 @@ if (onLinux.ignore) {
 }
 const emoji: HditSpec = { ...presets["emoji-64"], numClasses: 0 };
 
+const smoke: HditSpec = { ...presets.smoke, numClasses: 0 };
+
+Deno.test(
+  "memory() is within 15 % of what training the smallest preset takes in the long run",
+  onLinux,
+  () => assertPredicted({ spec: smoke, size: [32, 32], batch: 4, steps: 400 }),
+);
+
 Deno.test(
   "memory() is within 15 % of what training emoji-64 takes, 32 pictures a step",
   onLinux,
