@@ -8,9 +8,6 @@ import type { Density } from "../diffusion/densities.ts";
 import { densityFromConfig } from "../diffusion/density_config.ts";
 import type { Weighting } from "../diffusion/weightings.ts";
 import type { HditSpec } from "../models/spec.ts";
-import type { AdamWOptions } from "../training/adamw.ts";
-import type { EmaSchedule } from "../training/ema.ts";
-import type { LrSchedule } from "../training/lr_schedules.ts";
 import { notesOn } from "./k_diffusion_notes.ts";
 import { DENSITY_KEYS, fileSchema, type KDiffusionFile } from "./k_diffusion_schema.ts";
 import { checkedMerge, objectOf, specOf, WHAT } from "./k_diffusion_spec.ts";
@@ -31,11 +28,24 @@ export type KDiffusionDataset = {
   config?: unknown;
 };
 
-/** The optimiser that a file names; the library trains with AdamW. */
+/** The optimiser that a file names. */
 export type KDiffusionOptimizer =
-  | { kind: "adamw" } & AdamWOptions
-  | { kind: "adam8bit" } & AdamWOptions
+  | {
+    kind: "adamw" | "adam8bit";
+    lr: number;
+    betas: readonly [number, number];
+    eps: number;
+    weightDecay: number;
+  }
   | { kind: "sgd"; lr: number; momentum: number; nesterov: boolean; weightDecay: number };
+/** The learning rate over steps that a file names, as `learningRate` takes it. */
+export type KDiffusionLrSchedule =
+  & { warmup: number }
+  & (
+    | { kind: "constant" }
+    | { kind: "inverse"; invGamma: number; power: number }
+    | { kind: "exponential"; numSteps: number; decay: number }
+  );
 
 /** A configuration of the reference. */
 export type KDiffusionConfig = {
@@ -56,8 +66,9 @@ export type KDiffusionConfig = {
   augmentProb: number;
   dataset: KDiffusionDataset;
   optimizer: KDiffusionOptimizer;
-  lrSched: LrSchedule;
-  emaSched: EmaSchedule;
+  lrSched: KDiffusionLrSchedule;
+  /** Warm-up of the averages, as `emaDecay` takes it. */
+  emaSched: { power: number; maxValue: number };
   /** What the file says that has no effect, in words. */
   notes: string[];
 };
@@ -161,7 +172,7 @@ function optimizerOf(optimizer: KDiffusionFile["optimizer"]): KDiffusionOptimize
   }
 }
 
-function scheduleOf(schedule: KDiffusionFile["lr_sched"]): LrSchedule {
+function scheduleOf(schedule: KDiffusionFile["lr_sched"]): KDiffusionLrSchedule {
   const { warmup } = schedule;
   switch (schedule.type) {
     case "constant":

@@ -2,7 +2,6 @@ import { show } from "../config/text.ts";
 import type { Density } from "../diffusion/densities.ts";
 import { densityFromConfig } from "../diffusion/density_config.ts";
 import type { AttentionSpec, HditSpec } from "../models/spec.ts";
-import type { LrSchedule } from "../training/lr_schedules.ts";
 import {
   type KDiffusionConfig,
   type KDiffusionOptimizer,
@@ -10,10 +9,15 @@ import {
 } from "./k_diffusion_config.ts";
 import { isObject, type Json } from "./k_diffusion_schema.ts";
 
+/** A schedule of the learning rate as `learningRate` takes it, settings by name. */
+type ScheduleInput = { readonly kind: string; readonly [setting: string]: unknown };
+/** A warm-up of the averages as `emaDecay` takes it. */
+type EmaInput = { readonly [setting: string]: number | undefined };
 /** What is written: the model and its size; the rest is the paper's where it is left out. */
 export type KDiffusionConfigInput =
   & Pick<KDiffusionConfig, "spec" | "size">
-  & Partial<KDiffusionConfig>;
+  & Partial<Omit<KDiffusionConfig, "lrSched" | "emaSched">>
+  & { lrSched?: ScheduleInput; emaSched?: EmaInput };
 
 /**
  * The reference's configuration file, as a JSON object, of a model and its settings: what
@@ -78,7 +82,7 @@ export function toKDiffusionConfig(
       config: dataset.config,
     }),
     optimizer: optimizerEntry(optimizer),
-    lr_sched: scheduleEntry(lrSched),
+    lr_sched: lrScheduleEntry(lrSched),
     ema_sched: emaEntry(emaSched),
   };
   checkSame(spec, specFromKDiffusion(config));
@@ -245,46 +249,49 @@ function optimizerEntry(optimizer: KDiffusionOptimizer): Json {
   }
 }
 
-function scheduleEntry(schedule: LrSchedule): Json {
-  const warmup = schedule.warmup ?? 0;
-  const minLr = "minLr" in schedule ? schedule.minLr ?? 0 : 0;
-  if (!(minLr === 0)) throw inexpressible(`minLr must be 0: it is ${minLr}`);
-  if (schedule.warmupSteps) {
-    throw inexpressible(`warmupSteps must be 0: it is ${schedule.warmupSteps}`);
+/** Keys of the format by the names of settings, each with its default; without one it must be given. */
+type Keys = Record<string, readonly [key: string, byDefault?: number]>;
+const LR_SCHEDULES: Record<string, Keys> = {
+  constant: {},
+  inverse: { invGamma: ["inv_gamma", 1], power: ["power", 1] },
+  exponential: { numSteps: ["num_steps"], decay: ["decay", 0.5] },
+};
+/** Settings that the format lacks, with the value that it has for all. */
+const LR_FIXED = { minLr: 0, warmupSteps: 0 };
+const EMA_FIXED = { invGamma: 1, minValue: 0, startAt: 0 };
+
+function lrScheduleEntry({ kind, ...settings }: ScheduleInput): Json {
+  if (!Object.hasOwn(LR_SCHEDULES, kind)) {
+    const known = Object.keys(LR_SCHEDULES).join(", ");
+    throw inexpressible(`lrSched must be one of ${known}: it is ${kind}`);
   }
-  switch (schedule.kind) {
-    case "constant":
-      return { type: "constant", warmup };
-    case "inverse":
-      return {
-        type: "inverse",
-        inv_gamma: schedule.invGamma ?? 1,
-        power: schedule.power ?? 1,
-        warmup,
-      };
-    case "exponential":
-      return {
-        type: "exponential",
-        num_steps: schedule.numSteps,
-        decay: schedule.decay ?? 0.5,
-        warmup,
-      };
-    case "cosine":
-      throw inexpressible("the schedule must be constant, inverse or exponential: it is cosine");
-  }
+  const keys = { ...LR_SCHEDULES[kind], warmup: ["warmup", 0] as const };
+  return { type: kind, ...entries("lrSched", settings, { keys, fixed: LR_FIXED }) };
 }
 
-function emaEntry(
-  { power = 1, maxValue = 1, invGamma = 1, minValue = 0, startAt = 0 }:
-    KDiffusionConfig["emaSched"],
+function emaEntry(settings: EmaInput): Json {
+  const keys = { power: ["power", 1], maxValue: ["max_value", 1] } as const;
+  return { type: "inverse", ...entries("emaSched", settings, { keys, fixed: EMA_FIXED }) };
+}
+
+/** Settings under the format's keys; refuses those that it has no key for, unless they say what it does anyway. */
+function entries(
+  name: string,
+  settings: Readonly<Record<string, unknown>>,
+  { keys, fixed }: { keys: Keys; fixed: Readonly<Record<string, number>> },
 ): Json {
-  const fixed = { invGamma: [invGamma, 1], minValue: [minValue, 0], startAt: [startAt, 0] };
-  for (const [name, [value, wanted]] of Object.entries(fixed)) {
-    if (!(value === wanted)) {
-      throw inexpressible(`the average's ${name} must be ${wanted}: it is ${value}`);
-    }
+  for (const [setting, value] of Object.entries(settings)) {
+    if (setting in keys || value === undefined || value === fixed[setting]) continue;
+    const must = setting in fixed ? `be ${fixed[setting]}` : "be left out";
+    throw inexpressible(`${name}.${setting} must ${must}: it is ${show(value)}`);
   }
-  return { type: "inverse", power, max_value: maxValue };
+  return Object.fromEntries(
+    Object.entries(keys).map(([setting, [key, byDefault]]) => {
+      const value = settings[setting] ?? byDefault;
+      if (value === undefined) throw inexpressible(`${name}.${setting} must be given`);
+      return [key, value];
+    }),
+  );
 }
 
 function inexpressible(what: string): RangeError {

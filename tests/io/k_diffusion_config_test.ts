@@ -389,7 +389,14 @@ Deno.test("toKDiffusionConfig() refuses what the format cannot express", () => {
       /sigmaData must be the model's: it is 2/,
     ],
     [{ emaSched: { power: 1, startAt: 10 } }, /startAt must be 0: it is 10/],
-    [{ lrSched: { kind: "inverse", minLr: 0.1 } }, /minLr must be 0/],
+    [{ lrSched: { kind: "inverse", minLr: 0.1 } }, /lrSched.minLr must be 0: it is 0.1/],
+    [{ lrSched: { kind: "constant", warmupSteps: 5 } }, /lrSched.warmupSteps must be 0: it is 5/],
+    [{ lrSched: { kind: "constant", power: 2 } }, /lrSched.power must be left out: it is 2/],
+    [{ lrSched: { kind: "exponential" } }, /lrSched.numSteps must be given/],
+    [
+      { lrSched: { kind: "cosine", numSteps: 9 } },
+      /must be one of constant, inverse, exponential: it is cosine/,
+    ],
   ];
   for (const [change, message] of refused) {
     assert.throws(() => toKDiffusionConfig({ ...e, ...change }), { name: "RangeError", message });
