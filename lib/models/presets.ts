@@ -106,7 +106,7 @@ const ditB4 = model({
 
 /**
  * JiT (Li & He 2025, "Back to Basics"): a plain ViT with large patches behind a bottleneck, to be trained to predict
- * the clean image; 32 class tokens join the others before layer `from`. Here q and k have HDiT's cosine similarity for its
+ * the clean image (`hditModel(spec, { prediction: "x" })`); 32 class tokens join the others before layer `from`. Here q and k have HDiT's cosine similarity for its
  * RMSNorm, GEGLU stands for its SwiGLU (of the same size), and there is RoPE alone where it has a fixed table too.
  */
 function jit(
