@@ -64,6 +64,7 @@ export * from "./lib/nn/transformer_layer.ts";
 export * from "./lib/nn/window_groups.ts";
 
 // models
+export * from "./lib/models/adapt_classes.ts";
 export * from "./lib/models/cost.ts";
 export * from "./lib/models/grow_levels.ts";
 export * from "./lib/models/hdit.ts";
@@ -85,17 +86,32 @@ export * from "./lib/diffusion/weightings.ts";
 export * from "./lib/training/adamw.ts";
 export * from "./lib/training/checkpoint.ts";
 export * from "./lib/training/ema.ts";
+export * from "./lib/training/ema_snapshots.ts";
 export * from "./lib/training/evaluate.ts";
 export * from "./lib/training/lr_schedules.ts";
 export { type Memory, memory, PROCESS_BYTES } from "./lib/training/memory.ts";
-export * from "./lib/training/run.ts";
+export {
+  openTraining,
+  type OptimiserOptions,
+  paperOptimiser,
+  type StepReport,
+  type TrainBatch,
+  type TrainingRun,
+  type TrainOptions,
+} from "./lib/training/run.ts";
 export * from "./lib/training/train_step.ts";
 
 // data, metrics, files
 export * from "./lib/data/batches.ts";
+export * from "./lib/data/augment.ts";
 export * from "./lib/data/dataset.ts";
 export * from "./lib/data/emoji.ts";
+export * from "./lib/data/feeder.ts";
 export * from "./lib/data/open_dataset.ts";
+export * from "./lib/data/resize.ts";
+export * from "./lib/data/resize_bytes.ts";
+export * from "./lib/data/training_batch.ts";
+export * from "./lib/data/warp.ts";
 export * from "./lib/io/images.ts";
 export * from "./lib/io/k_diffusion_checkpoint.ts";
 export * from "./lib/io/k_diffusion_config.ts";
@@ -114,6 +130,12 @@ export * from "./lib/charts/figure.ts";
 export * from "./lib/charts/figures.ts";
 export * from "./lib/charts/notebook.ts";
 export * from "./lib/progress.ts";
+
+// runs: training as people use it
+export * from "./lib/runs/config.ts";
+export * from "./lib/runs/from_k_diffusion.ts";
+export { type LogRecord, ofKind, readLog } from "./lib/runs/log.ts";
+export * from "./lib/runs/train.ts";
 
 // experiments
 export * from "./experiments/ablation.ts";

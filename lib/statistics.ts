@@ -19,3 +19,8 @@ export function mean(values: ArrayLike<number>): number {
 export function median(values: readonly number[]): number | undefined {
   return values.toSorted((a, b) => a - b)[values.length >> 1];
 }
+
+/** The sum; 0 of no values. */
+export function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

@@ -1,10 +1,12 @@
+import { inflateRawSync } from "node:zlib";
 import sharp from "sharp";
 import { openImage, renderRgb } from "../io/images.ts";
 import type { Size } from "./dataset.ts";
 import { heightAndWidth } from "./dataset.ts";
 import { rasteriseEmoji } from "./emoji_drawing.ts";
 import type { PicturePlaces, PixelBlock } from "./pictures.ts";
-import { readRange } from "./read_range.ts";
+import { readParquetImage } from "./parquet_images.ts";
+import { readBytes } from "./read_bytes.ts";
 
 /** A picture of [H, W, bytes] bytes, and the height and width that it had. */
 export type DecodedPicture = { pixels: Uint8Array; from: readonly [number, number] };
@@ -52,7 +54,20 @@ export async function decodePicture(
       return await resizePixels(places.block, { i, size, bytes });
     case "ranges":
       return await decodeFile(await readRange(places, i), { size, bytes });
+    case "parquet":
+      return await decodeFile(await readParquetImage(places, i), { size, bytes });
   }
+}
+
+/** Unpacked pictures are smaller than this, whatever an archive says. */
+const MAX_INFLATED = 2 ** 28;
+
+async function readRange(
+  { files, file, from, length, deflated }: Extract<PicturePlaces, { kind: "ranges" }>,
+  i: number,
+): Promise<Uint8Array> {
+  const packed = await readBytes(files[file[i]], { from: from[i], to: from[i] + length[i] });
+  return deflated?.[i] ? inflateRawSync(packed, { maxOutputLength: MAX_INFLATED }) : packed;
 }
 
 async function decodeFile(

@@ -1,7 +1,13 @@
 import { defaultCacheFolder } from "./cache.ts";
+import { NO_LABEL } from "./classes.ts";
 import { type Dataset, heightAndWidth, type OpenOptions, type Split } from "./dataset.ts";
 import { loadPictures, tryPictures } from "./load_pictures.ts";
-import { notHeld, resizedPictures, skippedPictures } from "./picture_warnings.ts";
+import {
+  notHeld,
+  resizedPictures,
+  skippedPictures,
+  unlabelledPictures,
+} from "./picture_warnings.ts";
 import type { PictureList } from "./pictures.ts";
 import { makeSplit, splitByFamily } from "./split.ts";
 
@@ -37,8 +43,8 @@ export async function openPictures(
   const whole = isHeld(base)
     ? await loadPictures(list, { rows: all, part: "all", size: base, cacheFolder, onProgress })
     : await tryPictures(list, { size: base });
-  const good = all.filter((i) => whole.at[i] >= 0);
-  const skipped = skippedPictures(list, whole.states);
+  const good = all.filter((i) => whole.at[i] >= 0 && list.labels[i] !== NO_LABEL);
+  const skipped = [...skippedPictures(list, whole.states), ...unlabelledPictures(list)];
   if (good.length < 2) {
     throw new RangeError(
       `Cannot open the ${list.called} as train and test need a picture each: ` +
@@ -105,6 +111,6 @@ function sidesOf(
   if (train.length > 0 && test.length > 0) return { train, test };
   throw new RangeError(
     `Cannot open the ${called} as train and test need a picture each: ` +
-      `${train.length} to train with and ${test.length} to test with can be decoded`,
+      `${train.length} to train with and ${test.length} to test with can be used`,
   );
 }

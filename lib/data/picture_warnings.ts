@@ -1,3 +1,4 @@
+import { NO_LABEL } from "./classes.ts";
 import type { PictureState } from "./load_pictures.ts";
 import type { PictureList } from "./pictures.ts";
 
@@ -22,6 +23,16 @@ export function skippedPictures(
   if (broken.length === 0) return [];
   const tried = states.filter((state) => state !== undefined).length;
   return [`Skipped ${broken.length} of ${tried} images: ${enumerate(broken)}`];
+}
+
+/** Which pictures have no label where others have one. */
+export function unlabelledPictures({ titles, labels }: PictureList): string[] {
+  const without = titles.filter((_, i) => labels[i] === NO_LABEL);
+  if (without.length === 0) return [];
+  return [
+    `Left out ${without.length} of ${titles.length} images, as they have no label: ` +
+    enumerate(without),
+  ];
 }
 
 /**

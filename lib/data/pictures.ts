@@ -26,6 +26,16 @@ export type PicturePlaces =
     file: Uint32Array;
     from: Float64Array;
     length: Float64Array;
+    /** Which of them are deflated there; none by default. */
+    deflated?: Uint8Array;
+  }
+  /** Image files in a column of Parquet files: row `row[i]` of `files[file[i]]`. */
+  | {
+    kind: "parquet";
+    files: readonly string[];
+    column: string;
+    file: Uint32Array;
+    row: Uint32Array;
   }
   /** Emoji by name, to be drawn. */
   | { kind: "emoji"; names: readonly string[] };
@@ -43,7 +53,7 @@ export type PictureList = {
   titles: readonly string[];
   /** One text a picture that changes whenever its bytes may have: what the cache knows it by. */
   stamps: readonly string[];
-  /** Class of each picture; all 0 where there are none. */
+  /** Class of each picture, `NO_LABEL` where it alone has none; all 0 where there are no classes. */
   labels: Int32Array;
   /** Names of the classes; empty where pictures have none. */
   classes: readonly string[];

@@ -4,7 +4,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import { normals } from "../engine/random.ts";
+import { fillNormals } from "../engine/random.ts";
 import { checkSeeds } from "./noise.ts";
 import type { NoiseSource } from "./samplers/common.ts";
 
@@ -65,7 +65,7 @@ function brownianPath(seeds: readonly number[], each: number): (tick: number) =>
     if (found?.node === node) return found.draws;
     const draws = new Float32Array(each * seeds.length);
     seeds.forEach((seed, i) =>
-      draws.set(normals({ seed, stream: "brownian" }, node, each), i * each)
+      fillNormals(draws.subarray(i * each, (i + 1) * each), { seed, stream: "brownian" }, node)
     );
     if (depth < KEPT_DEPTH) kept[depth] = { node, draws };
     return draws;

@@ -1,5 +1,5 @@
 import * as tf from "@tensorflow/tfjs";
-import { normals } from "../engine/random.ts";
+import { fillNormals } from "../engine/random.ts";
 import type { NoiseSource } from "./samplers/common.ts";
 
 /**
@@ -19,7 +19,9 @@ export function seededNormals<R extends tf.Rank = tf.Rank.R4>(
   checkSeeds({ seeds, shape });
   const each = shape.slice(1).reduce((a, b) => a * b, 1);
   const data = new Float32Array(each * seeds.length);
-  seeds.forEach((seed, i) => data.set(normals({ seed, stream }, counter, each), i * each));
+  seeds.forEach((seed, i) =>
+    fillNormals(data.subarray(i * each, (i + 1) * each), { seed, stream }, counter)
+  );
   const noise: tf.Tensor = tf.tensor(data, [...shape]);
   return noise as tf.Tensor<R>;
 }

@@ -7,6 +7,8 @@
  * @module
  */
 
+import { type Address, normalKernel } from "./normal_kernel.ts";
+
 /** A named stream of random numbers; different names or seeds give independent streams. */
 export type Stream = { readonly seed: number; readonly stream: string };
 
@@ -31,21 +33,14 @@ function checkSeed(seed: number): void {
  */
 export function philox(
   out: Uint32Array,
-  { key, counter }: { key: [number, number]; counter: [number, number, number] },
+  { key, counter }: Address,
 ): void {
   for (let i = 0; i < out.length; i += 4) {
     let c0 = i >>> 2, c1 = counter[0], c2 = counter[1], c3 = counter[2];
     let k0 = key[0], k1 = key[1];
     for (let round = 0; round < 10; round++) {
-      // 32 × 32 → 64 bits by halves: multipliers 0xD2511F53 and 0xCD9E8D57
-      const a0 = c0 & 0xffff, a1 = c0 >>> 16;
-      const p = 0x1f53 * a0, q = 0xd251 * a0 + (p >>> 16), r = 0x1f53 * a1 + (q & 0xffff);
-      const high0 = 0xd251 * a1 + (q >>> 16) + (r >>> 16);
-      const low0 = Math.imul(c0, 0xd2511f53);
-      const b0 = c2 & 0xffff, b1 = c2 >>> 16;
-      const s = 0x8d57 * b0, t = 0xcd9e * b0 + (s >>> 16), u = 0x8d57 * b1 + (t & 0xffff);
-      const high1 = 0xcd9e * b1 + (t >>> 16) + (u >>> 16);
-      const low1 = Math.imul(c2, 0xcd9e8d57);
+      const high0 = highProduct(c0, 0xd251, 0x1f53), low0 = Math.imul(c0, 0xd2511f53);
+      const high1 = highProduct(c2, 0xcd9e, 0x8d57), low1 = Math.imul(c2, 0xcd9e8d57);
       c0 = high1 ^ c1 ^ k0;
       c1 = low1;
       c2 = high0 ^ c3 ^ k1;
@@ -60,6 +55,14 @@ export function philox(
   }
 }
 
+/** The upper word of a 32 × 32-bit product, by halves; the second factor is given by its halves. */
+function highProduct(a: number, high: number, low: number): number {
+  const a0 = a & 0xffff, a1 = a >>> 16;
+  const p = (Math.imul(high, a0) + (Math.imul(low, a0) >>> 16)) | 0;
+  const q = (Math.imul(low, a1) + (p & 0xffff)) | 0;
+  return (Math.imul(high, a1) + (p >>> 16) + (q >>> 16)) | 0;
+}
+
 /** The `n` raw 32-bit words of block `counter` of a stream. */
 export function randomWords(stream: Stream, counter: number, n: number): Uint32Array {
   const out = new Uint32Array(n);
@@ -72,7 +75,7 @@ function addressOf(
   { seed, stream }: Stream,
   counter: number,
   lane: number,
-): { key: [number, number]; counter: [number, number, number] } {
+): Address {
   checkSeed(seed);
   if (!(Number.isSafeInteger(counter) && counter >= 0)) {
     throw new RangeError(
@@ -110,17 +113,19 @@ export function uniforms(stream: Stream, counter: number, n: number): Float32Arr
  * ```
  */
 export function normals(stream: Stream, counter: number, n: number): Float32Array {
-  const bits = randomWords(stream, counter, n);
   const out = new Float32Array(n);
-  const { edges, ratios } = ziggurat;
-  for (let i = 0; i < n; i++) {
-    const layer = bits[i] & 127;
-    const u = ((bits[i] >> 7) + 0.5) * 2 ** -24; // signed, in (-1, 1)
-    out[i] = Math.abs(u) < ratios[layer]
-      ? u * edges[layer]
-      : unlikelyNormal(bits[i], rareWords(stream, counter, i));
-  }
+  fillNormals(out, stream, counter);
   return out;
+}
+
+/** Fills `out` with the numbers that `normals` gives. */
+export function fillNormals(out: Float32Array, stream: Stream, counter: number): void {
+  const { key, counter: [low, high] } = addressOf(stream, counter, 0);
+  drawNormals(
+    out,
+    { key, counter: [low, high, 0] },
+    (word, i) => unlikelyNormal(word, rareWords({ key, counter: [low, high, i + 1] })),
+  );
 }
 
 const LAYERS = 128;
@@ -139,6 +144,8 @@ const ziggurat = (() => {
   for (let i = 0; i < LAYERS; i++) ratios[i] = edges[i + 1] / edges[i];
   return { edges, ratios };
 })();
+
+const drawNormals = normalKernel(ziggurat);
 
 /** The rest of the ziggurat: the wedges, the tail, and another try where a point lies outside. */
 function unlikelyNormal(word: number, uniform: () => number): number {
@@ -160,14 +167,16 @@ function unlikelyNormal(word: number, uniform: () => number): number {
   }
 }
 
-/** Uniform numbers in (0, 1) of the block's number `i`, from counters that no block uses. */
-function rareWords(stream: Stream, counter: number, i: number): () => number {
-  const options = addressOf(stream, counter, i + 1);
-  let words = new Uint32Array(0), next = 0;
+const firstWords = new Uint32Array(4); // nearly always enough, and faster than a new array
+
+/** Uniform numbers in (0, 1) from an address that no block uses; to be used up before the next one. */
+function rareWords(address: Address): () => number {
+  let words = firstWords, next = 0;
+  philox(words, address);
   return () => {
     if (next === words.length) {
-      words = new Uint32Array(2 * words.length + 8); // the same ones, and more
-      philox(words, options);
+      words = new Uint32Array(2 * words.length); // the same ones, and more
+      philox(words, address);
     }
     return (words[next++] + 0.5) * 2 ** -32;
   };

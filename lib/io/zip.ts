@@ -14,6 +14,8 @@ export type ZipEntry = {
   name: string;
   /** Bytes once unpacked. */
   size: number;
+  /** Where its bytes are in the archive, as they lie there. */
+  place: { from: number; to: number; deflated: boolean };
   /** The bytes, their checksum verified. */
   read(): Uint8Array;
 };
@@ -31,12 +33,13 @@ type Entry = {
 const STORED = 0, DEFLATED = 8;
 const END = 0x06054b50, END64 = 0x06064b50, LOCATOR64 = 0x07064b50;
 const DIRECTORY = 0x02014b50, LOCAL = 0x04034b50;
-const MAX_DIRECTORY = 2 ** 26; // bytes; about a million entries
+const MAX_DIRECTORY = 2 ** 28; // bytes; about three million entries
 const MAX_INFLATED = 2 ** 31; // bytes of all deflated entries together
 const MAX_RATIO = 1032; // that deflate can reach (zlib's technical notes)
 
 /**
- * Lists the entries of a zip archive by name; zip64 included, deflated and stored entries.
+ * Lists the entries of a zip archive by name; zip64 included, deflated and stored entries. All deflated ones
+ * together may have `maxInflated` bytes (default 2 GiB).
  *
  * Throws a RangeError where the archive is truncated, entries overlap or reach outside of it, or a checksum does not
  * hold (a checksum of 0 counts as none), and a TypeError where it has an encrypted entry, another compression,
@@ -44,7 +47,10 @@ const MAX_RATIO = 1032; // that deflate can reach (zlib's technical notes)
  *
  * Source: PKWARE's APPNOTE 6.3, sections 4.3 to 4.5.
  */
-export function readZip(source: ByteSource): Map<string, ZipEntry> {
+export function readZip(
+  source: ByteSource,
+  { maxInflated = MAX_INFLATED }: { maxInflated?: number } = {},
+): Map<string, ZipEntry> {
   const { count, from, to } = findDirectory(source);
   const entries = new Map<string, Entry>();
   const bytes = source.read(from, to);
@@ -67,8 +73,8 @@ export function readZip(source: ByteSource): Map<string, ZipEntry> {
     if (entry.method === DEFLATED) inflated += entry.size;
     if (!entry.name.endsWith("/")) files.set(entry.name, fileOf(source, entry, span));
   }
-  if (!(inflated <= MAX_INFLATED)) {
-    throw wrong(`it would unpack to ${inflated} bytes, ${MAX_INFLATED} are allowed`);
+  if (!(inflated <= maxInflated)) {
+    throw wrong(`it would unpack to ${inflated} bytes, ${maxInflated} are allowed`);
   }
   return files;
 }
@@ -82,6 +88,7 @@ function fileOf(source: ByteSource, entry: Entry, span: { from: number; to: numb
   return {
     name,
     size,
+    place: { ...span, deflated: method === DEFLATED },
     read() {
       if (bytes) return bytes;
       const packed = source.read(span.from, span.to);

@@ -13,22 +13,22 @@ const grid = z.array(whole(1)).min(1).max(3);
 const kinds = Object.values(attentionKinds).map(({ kind }) => kind);
 
 /** Kinds differ in their other keys, which they check themselves: a new kind needs no line here. */
-const attention = z.looseObject({ kind: z.enum(kinds), dHead: whole(1).optional() });
+const attention = z.looseObject({ kind: z.enum(kinds), dHead: whole(1).exactOptional() });
 
 const norm = z.strictObject({
   kind: z.enum(["ada-rms-norm", "ada-layer-norm"]),
-  shift: z.boolean().optional(),
-  gate: z.boolean().optional(),
+  shift: z.boolean().exactOptional(),
+  gate: z.boolean().exactOptional(),
 });
 
 const feedForward = z.strictObject({ kind: z.enum(["geglu", "gelu"]) });
 
 const rope = {
   kind: z.literal("rope"),
-  frequencies: z.tuple([z.number().positive(), z.number().positive()]).optional(),
+  frequencies: z.tuple([z.number().positive(), z.number().positive()]).exactOptional(),
 };
 const position = z.union([
-  z.strictObject({ ...rope, positions: z.literal("rescaled").optional() }),
+  z.strictObject({ ...rope, positions: z.literal("rescaled").exactOptional() }),
   z.strictObject({ ...rope, positions: z.literal("training-pitch"), trainingGrid: grid }),
   z.strictObject({ kind: z.literal("sincos") }),
   z.strictObject({ kind: z.literal("learned"), grid }),
@@ -42,7 +42,7 @@ const level = z.strictObject({
     description: "Hidden width of the feed-forward block; 3 x width in the paper",
   }),
   attention,
-  crossAttention: z.strictObject({ dHead: whole(1) }).optional(),
+  crossAttention: z.strictObject({ dHead: whole(1) }).exactOptional(),
   dropout: rate.default(0),
 });
 
@@ -57,7 +57,7 @@ export const specSchema = z.strictObject({
     width: whole(2),
     dFf: whole(1),
     dropout: rate.default(0),
-    feedForward: feedForward.optional(),
+    feedForward: feedForward.exactOptional(),
   }),
   numClasses: whole(0).meta({ description: "Classes without the null class; 0: unconditional" }),
   mappingCondDim: whole(0).default(0),
@@ -66,13 +66,13 @@ export const specSchema = z.strictObject({
     kind: "lerp",
   }),
   feedForward: feedForward.default({ kind: "geglu" }),
-  norm: norm.optional(),
-  outNorm: norm.optional(),
-  similarity: z.enum(["cosine", "dot-product"]).optional(),
-  patchBottleneck: whole(1).optional(),
-  inContext: z.strictObject({ tokens: whole(1), from: whole(0) }).optional(),
-  crossCondDim: whole(0).optional(),
-  selfConditioning: z.boolean().optional(),
+  norm: norm.exactOptional(),
+  outNorm: norm.exactOptional(),
+  similarity: z.enum(["cosine", "dot-product"]).exactOptional(),
+  patchBottleneck: whole(1).exactOptional(),
+  inContext: z.strictObject({ tokens: whole(1), from: whole(0) }).exactOptional(),
+  crossCondDim: whole(0).exactOptional(),
+  selfConditioning: z.boolean().exactOptional(),
 });
 
 /** A checked spec as the library's own type; numbers that depend on each other are `checkSpec`'s matter. */

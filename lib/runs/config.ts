@@ -34,14 +34,14 @@ const model = z.union([
 
 /** A training configuration as it stands in a file; see the descriptions of the keys. */
 export const trainConfigSchema = z.strictObject({
-  $schema: z.string().optional(),
+  $schema: z.string().exactOptional(),
   data: z.union([z.string().min(1), z.looseObject({ kind: z.string() })]).meta(about(
     "Pictures: a path, whose kind is found by looking, or a source in full, such as { kind: emoji }",
   )),
   size: z.union([whole(4), z.tuple([whole(4), whole(4)])]).default(64).meta(about(
     "Side of the training images in pixels, or [height, width]",
   )),
-  model: model.optional().meta(about(
+  model: model.exactOptional().meta(about(
     "A preset's name, a preset with differences, or a whole spec; by default a small HDiT for the size. " +
       "Channels and classes are the data's, unless they are given here",
   )),
@@ -58,7 +58,7 @@ export const trainConfigSchema = z.strictObject({
   prediction: z.enum(["edm", "x", "eps", "v"]).default("edm").meta(about(
     "What the network's output means; edm is the paper's",
   )),
-  density: densitySchema.optional().meta(
+  density: densitySchema.exactOptional().meta(
     about("Of noise levels; by default the paper's for the size"),
   ),
   lossScales: z.number().min(0).default(1).meta(about("1: plain squared error; else multi-scale")),
@@ -69,7 +69,7 @@ export const trainConfigSchema = z.strictObject({
   postHocEma: z.strictObject({
     sigmaRels: z.array(z.number().gt(0).lt(0.28)).min(1).default([0.05, 0.1]),
     everySteps: whole(1),
-  }).optional().meta(
+  }).exactOptional().meta(
     about("Snapshots from which averages of any length are made afterwards (EDM2)"),
   ),
   classDropout: share.default(0.1).meta(about("How often the class is left out, for guidance")),

@@ -14,7 +14,7 @@ const CONFIG_FILE = "config.json";
  *
  * @throws {TypeError} where the folder holds something else, which is not ours to write to.
  */
-export async function readRunConfig(dir: string): Promise<unknown> {
+export async function readRunConfig(dir: string): Promise<object | undefined> {
   let text: string;
   try {
     text = await Deno.readTextFile(join(dir, CONFIG_FILE));

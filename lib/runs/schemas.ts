@@ -16,7 +16,7 @@ export const positive = z.number().positive();
 /** A share, 0 to 1. */
 export const share = z.number().min(0).max(1);
 
-const gamma = positive.optional();
+const gamma = positive.exactOptional();
 
 /** How much each noise level counts. */
 export const weightingSchema = z.discriminatedUnion("kind", [
@@ -52,12 +52,12 @@ export const densitySchema = z.discriminatedUnion("kind", [
   }),
 ]);
 
-const betas = z.tuple([share, share]).optional();
+const betas = z.tuple([share, share]).exactOptional();
 const adam = {
   lr: positive,
   betas,
-  eps: positive.optional(),
-  weightDecay: z.number().min(0).optional(),
+  eps: positive.exactOptional(),
+  weightDecay: z.number().min(0).exactOptional(),
 };
 /** What follows the gradient; what is left out is the paper's. */
 export const optimiserSchema = z.discriminatedUnion("kind", [
@@ -66,33 +66,33 @@ export const optimiserSchema = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("sgd"),
     lr: positive,
-    momentum: share.optional(),
-    nesterov: z.boolean().optional(),
-    weightDecay: z.number().min(0).optional(),
+    momentum: share.exactOptional(),
+    nesterov: z.boolean().exactOptional(),
+    weightDecay: z.number().min(0).exactOptional(),
   }),
   z.strictObject({
     kind: z.literal("muon"),
     ...adam,
-    momentum: share.optional(),
+    momentum: share.exactOptional(),
   }),
 ]);
 
-const warmup = { warmup: share.optional(), warmupSteps: whole(0).optional() };
-const minLr = z.number().min(0).optional();
+const warmup = { warmup: share.exactOptional(), warmupSteps: whole(0).exactOptional() };
+const minLr = z.number().min(0).exactOptional();
 /** The learning rate over optimiser steps. */
 export const lrScheduleSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("constant"), ...warmup }),
   z.strictObject({
     kind: z.literal("inverse"),
-    invGamma: positive.optional(),
-    power: positive.optional(),
+    invGamma: positive.exactOptional(),
+    power: positive.exactOptional(),
     minLr,
     ...warmup,
   }),
   z.strictObject({
     kind: z.literal("exponential"),
     numSteps: positive,
-    decay: positive.optional(),
+    decay: positive.exactOptional(),
     minLr,
     ...warmup,
   }),
@@ -101,19 +101,19 @@ export const lrScheduleSchema = z.discriminatedUnion("kind", [
 
 /** The decay of the average of the parameters over optimiser steps. */
 export const emaSchema = z.strictObject({
-  power: positive.optional(),
-  invGamma: positive.optional(),
-  minValue: share.optional(),
-  maxValue: share.optional(),
-  startAt: whole(0).optional(),
+  power: positive.exactOptional(),
+  invGamma: positive.exactOptional(),
+  minValue: share.exactOptional(),
+  maxValue: share.exactOptional(),
+  startAt: whole(0).exactOptional(),
 });
 
-const eta = { eta: z.number().min(0).optional(), sNoise: z.number().min(0).optional() };
+const eta = { eta: z.number().min(0).exactOptional(), sNoise: z.number().min(0).exactOptional() };
 const churn = {
-  sChurn: z.number().min(0).optional(),
-  sTmin: z.number().min(0).optional(),
-  sTmax: positive.optional(),
-  sNoise: z.number().min(0).optional(),
+  sChurn: z.number().min(0).exactOptional(),
+  sTmin: z.number().min(0).exactOptional(),
+  sTmax: positive.exactOptional(),
+  sNoise: z.number().min(0).exactOptional(),
 };
 /** How images are drawn. */
 export const samplerSchema = z.discriminatedUnion("kind", [
@@ -122,20 +122,20 @@ export const samplerSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("dpm-2"), ...churn }),
   z.strictObject({ kind: z.literal("euler-ancestral"), ...eta }),
   z.strictObject({ kind: z.literal("dpm-2-ancestral"), ...eta }),
-  z.strictObject({ kind: z.literal("lms"), order: whole(1).optional() }),
+  z.strictObject({ kind: z.literal("lms"), order: whole(1).exactOptional() }),
   z.strictObject({ kind: z.literal("dpm-fast"), ...eta }),
   z.strictObject({ kind: z.literal("dpm-adaptive"), ...eta }),
   z.strictObject({ kind: z.literal("dpmpp-2s-ancestral"), ...eta }),
-  z.strictObject({ kind: z.literal("dpmpp-sde"), r: positive.optional(), ...eta }),
+  z.strictObject({ kind: z.literal("dpmpp-sde"), r: positive.exactOptional(), ...eta }),
   z.strictObject({ kind: z.literal("dpmpp-2m") }),
   z.strictObject({
     kind: z.literal("dpmpp-2m-sde"),
-    solver: z.enum(["midpoint", "heun"]).optional(),
+    solver: z.enum(["midpoint", "heun"]).exactOptional(),
     ...eta,
   }),
   z.strictObject({
     kind: z.literal("dpmpp-3m-sde"),
-    curvature: z.enum(["reference", "exact"]).optional(),
+    curvature: z.enum(["reference", "exact"]).exactOptional(),
     ...eta,
   }),
 ]);

@@ -4,7 +4,7 @@ import sharp from "sharp";
 import { batchAt } from "../../lib/data/batches.ts";
 import type { Dataset, Split } from "../../lib/data/dataset.ts";
 import { decodeSquare } from "../../lib/data/decode.ts";
-import { listImages } from "../../lib/data/folder.ts";
+import { isImageName, listFiles } from "../../lib/data/list_files.ts";
 import { openDataset } from "../../lib/data/open_dataset.ts";
 
 type Colour = { r: number; g: number; b: number };
@@ -134,12 +134,12 @@ Deno.test("openDataset() uses no classes where pictures lie beside the sub-folde
   );
 });
 
-Deno.test("listImages() is in natural order, and follows no link in a circle", async () => {
+Deno.test("listFiles() is in natural order, and follows no link in a circle", async () => {
   await withFiles(
     { "img10.png": plain(red), "img2.png": plain(red), "sub/img1.png": plain(red) },
     async ({ path }) => {
       if (Deno.build.os !== "windows") await Deno.symlink(path, join(path, "sub", "up"));
-      const names = (await listImages(path)).map((file) => file.path);
+      const names = listFiles(path, isImageName).map((file) => file.title);
       assert.deepEqual(names, ["img2.png", "img10.png", "sub/img1.png"]);
     },
   );

@@ -60,11 +60,11 @@ Deno.test("brownianNoise() is standard normal over any interval and independent 
     { sigma: 0.0151, sigmaNext: 0.01 },
     { sigma: 0.01, sigmaNext: 0 },
   ];
-  const all = [];
+  const all: Awaited<ReturnType<typeof drawn>>[] = [];
   for (const at of intervals) all.push(await drawn(at, draws));
   for (const [i, a] of all.entries()) {
     for (const [j, b] of all.entries()) {
-      const want = i === j ? 1 : 0, found = correlation(a, b);
+      const want = i === j ? 1 : 0, found: number = correlation(a, b);
       assert.ok(Math.abs(found - want) < WITHIN, `${i} with ${j}: ${found}`);
     }
     const fourth = a.reduce((sum, v) => sum + v ** 4, 0) / N; // 3 for a normal distribution

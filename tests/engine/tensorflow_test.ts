@@ -90,7 +90,13 @@ function batchOf(step: number): Batch {
 async function train(engine: EngineName, steps: number) {
   await setEngine(engine);
   const rules = { isBuffer, paramGroup };
-  const optimiser = { kind: "adamw" as const, lr: 5e-3, betas: [0.9, 0.95] as const, eps: 1e-8, weightDecay: 1e-2 };
+  const optimiser = {
+    kind: "adamw" as const,
+    lr: 5e-3,
+    betas: [0.9, 0.95] as const,
+    eps: 1e-8,
+    weightDecay: 1e-2,
+  };
   const step = compile(makeTrainStep<HditParams, Batch>({
     rules,
     optimiser,

@@ -165,11 +165,16 @@ const models: fc.Arbitrary<{ spec: HditSpec; size: [number, number] }> = fc.reco
   extras,
 }).map(({ attentions, depth, channels, crossCondDim, extras }) => {
   const unit = 2 * 2 ** (attentions.length - 1);
+  const joinable = extras.numClasses! > 0 && ["global", "none"].includes(attentions.at(-1)!.kind);
   return {
     size: [6 * unit, 8 * unit], // the coarsest grid is 6 × 8
     spec: {
       ...presets.smoke,
       ...extras,
+      ...(joinable && {
+        inContext: { tokens: 3, from: depth - 1 },
+        mapping: { ...presets.smoke.mapping, width: 16 },
+      }),
       crossCondDim,
       inChannels: channels,
       outChannels: channels,

@@ -16,6 +16,7 @@ const PAGE = ["index.html", "style.css", "page.js", "worker.js"];
 const MODULES = [
   "./sampler.ts",
   "../../lib/diffusion/schedules.ts",
+  "../../lib/engine/normal_kernel.ts",
   "../../lib/engine/random.ts",
   "../../lib/io/onnx_metadata.ts",
 ];

@@ -95,26 +95,39 @@ export async function combine<R extends tf.Rank>(
   return sum as tf.Tensor<R>;
 }
 
-/** Adds `weight` times the noise of one interval to `x`, which is disposed; nothing for weight 0. */
-export async function addNoise<R extends tf.Rank>(
-  x: tf.Tensor<R>,
-  { noise, weight, ...at }: {
-    noise: NoiseSource<R> | undefined;
-    weight: number;
-    call: number;
-    sigma: number;
-    sigmaNext: number;
-  },
+/** The noise that a sampler adds on an interval, times `weight`; none for weight 0. */
+export type AddedNoise<R extends tf.Rank> = {
+  noise: NoiseSource<R> | undefined;
+  weight: number;
+  call: number;
+  sigma: number;
+  sigmaNext: number;
+};
+
+/** The sum of weight times tensor, as `combine` has it, and of the noise of one interval. */
+export async function noisySum<R extends tf.Rank>(
+  { noise, weight, ...at }: AddedNoise<R>,
+  ...pairs: [weight: number, tensor: tf.Tensor<R>][]
 ): Promise<tf.Tensor<R>> {
-  if (weight === 0) return x;
+  if (weight === 0) return await combine(...pairs);
   if (!noise) {
     throw new TypeError(
       "Cannot sample as this sampler adds noise: pass noise, for instance from seededNoise()",
     );
   }
   const eps = await noise(at);
-  const noisy = await combine([1, x], [weight, eps]);
-  tf.dispose([x, eps]);
+  const noisy = await combine(...pairs, [weight, eps]);
+  eps.dispose();
+  return noisy;
+}
+
+/** Adds the noise of one interval to `x`, which is disposed. */
+export async function addNoise<R extends tf.Rank>(
+  x: tf.Tensor<R>,
+  added: AddedNoise<R>,
+): Promise<tf.Tensor<R>> {
+  const noisy = await noisySum(added, [1, x]);
+  x.dispose();
   return noisy;
 }
 

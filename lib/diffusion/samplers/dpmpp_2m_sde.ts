@@ -1,11 +1,10 @@
 import * as tf from "@tensorflow/tfjs";
 import type { Denoiser } from "../types.ts";
 import {
-  addNoise,
   type AncestralOptions,
   checkSigmas,
-  combine,
   denoiseAt,
+  noisySum,
   type SampleOptions,
 } from "./common.ts";
 
@@ -42,13 +41,14 @@ export async function sampleDpmpp2mSde<R extends tf.Rank>(
     const h = Math.log(sigma / sigmaNext), g = h * (1 + eta);
     const keep = Math.exp(-g), gain = -Math.expm1(-g);
     const pull = last ? (solver === "heun" ? 1 - gain / g : gain / 2) * h / last.h : 0;
+    const weight = sNoise * sigmaNext * Math.sqrt(-Math.expm1(-2 * eta * h));
+    const added = { noise, weight, call: i, sigma, sigmaNext };
     const next = last
-      ? await combine([keep, x], [gain + pull, denoised], [-pull, last.denoised])
-      : await combine([keep, x], [gain, denoised]);
+      ? await noisySum(added, [keep, x], [gain + pull, denoised], [-pull, last.denoised])
+      : await noisySum(added, [keep, x], [gain, denoised]);
     tf.dispose([x, ...(last ? [last.denoised] : [])]);
     last = { denoised, h };
-    const weight = sNoise * sigmaNext * Math.sqrt(-Math.expm1(-2 * eta * h));
-    x = await addNoise(next, { noise, weight, call: i, sigma, sigmaNext });
+    x = next;
   }
   last?.denoised.dispose();
   return x;

@@ -1,11 +1,10 @@
 import type * as tf from "@tensorflow/tfjs";
 import type { Denoiser } from "../types.ts";
 import {
-  addNoise,
   type AncestralOptions,
   checkSigmas,
-  combine,
   denoiseAt,
+  noisySum,
   type SampleOptions,
 } from "./common.ts";
 
@@ -48,16 +47,17 @@ export async function sampleDpmpp3mSde<R extends tf.Rank>(
       ratios: past.map((p) => p.h / h),
       bend: curvature === "exact" ? 2 : 1,
     });
-    const next = await combine(
+    const weight = sNoise * sigmaNext * Math.sqrt(-Math.expm1(-2 * eta * h));
+    const next = await noisySum(
+      { noise, weight, call: i, sigma, sigmaNext },
       [Math.exp(-g), x],
       [w, denoised],
       ...past.map((p, k) => [[w1, w2][k], p.denoised] as [number, tf.Tensor<R>]),
     );
     x.dispose();
+    x = next;
     past = [{ denoised, h }, ...past];
     past.splice(2).forEach((p) => p.denoised.dispose());
-    const weight = sNoise * sigmaNext * Math.sqrt(-Math.expm1(-2 * eta * h));
-    x = await addNoise(next, { noise, weight, call: i, sigma, sigmaNext });
   }
   past.forEach((p) => p.denoised.dispose());
   return x;

@@ -1,12 +1,11 @@
 import * as tf from "@tensorflow/tfjs";
 import type { Denoiser } from "../types.ts";
 import {
-  addNoise,
   type AncestralOptions,
   ancestralStep,
   checkSigmas,
-  combine,
   denoiseAt,
+  noisySum,
   type SampleOptions,
 } from "./common.ts";
 
@@ -38,24 +37,22 @@ export async function sampleDpmppSde<R extends tf.Rank>(
     }
     const mid = sigma * (sigmaNext / sigma) ** r;
     const toMid = ancestralStep(sigma, mid, eta);
-    const lower = await combine([toMid.down / sigma, x], [1 - toMid.down / sigma, denoised]);
-    const atMid = await addNoise(lower, {
-      noise,
-      weight: sNoise * toMid.up,
-      call: 2 * i,
-      sigma,
-      sigmaNext: mid,
-    });
+    const atMid = await noisySum(
+      { noise, weight: sNoise * toMid.up, call: 2 * i, sigma, sigmaNext: mid },
+      [toMid.down / sigma, x],
+      [1 - toMid.down / sigma, denoised],
+    );
     const second = await denoiseAt(denoiser, atMid, mid);
     const { down, up } = ancestralStep(sigma, sigmaNext, eta);
     const weight = 1 - down / sigma, share = 1 / (2 * r); // of the second estimate
-    const next = await combine(
+    const next = await noisySum(
+      { noise, weight: sNoise * up, call: 2 * i + 1, sigma, sigmaNext },
       [down / sigma, x],
       [weight * (1 - share), denoised],
       [weight * share, second],
     );
     tf.dispose([x, denoised, atMid, second]);
-    x = await addNoise(next, { noise, weight: sNoise * up, call: 2 * i + 1, sigma, sigmaNext });
+    x = next;
   }
   return x;
 }

@@ -2,13 +2,13 @@ import type * as tf from "@tensorflow/tfjs";
 import type { Denoiser } from "../types.ts";
 import {
   addChurn,
-  addNoise,
   type AncestralOptions,
   ancestralStep,
   checkSigmas,
   type ChurnOptions,
   combine,
   denoiseAt,
+  noisySum,
   type SampleOptions,
 } from "./common.ts";
 
@@ -55,10 +55,11 @@ export async function sampleEulerAncestral<R extends tf.Rank>(
     const denoised = await denoiseAt(denoiser, x, sigma);
     await callback?.({ step: i, sigma, sigmaHat: sigma, x, denoised });
     const ratio = down / sigma;
-    const next = await combine([ratio, x], [1 - ratio, denoised]);
+    const added = { noise, weight: sNoise * up, call: i, sigma, sigmaNext };
+    const next = await noisySum(added, [ratio, x], [1 - ratio, denoised]);
     x.dispose();
     denoised.dispose();
-    x = await addNoise(next, { noise, weight: sNoise * up, call: i, sigma, sigmaNext });
+    x = next;
   }
   return x;
 }

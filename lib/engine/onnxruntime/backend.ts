@@ -24,6 +24,8 @@ import { type Feed, Session, SessionCache } from "./session.ts";
 
 /** How many graphs of uncompiled code stay ready to run again. */
 const EAGER_SESSIONS = 256;
+/** Graphs of fewer nodes are small: a sampler's weighted sum, not a model. */
+const SMALL_GRAPH = 32;
 
 const NOTHING = new Float32Array(0);
 
@@ -169,7 +171,11 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
     const lowered = lower(graph, (leaf) => !position.has(leaf));
     const traced = performance.now();
     const session = computed.length > 0
-      ? new Session(lowered, profile ? { profile } : {})
+      ? new Session(lowered, {
+        // threads of a small graph that waited busily would hold up the large ones between its calls
+        spin: lowered.model.nodes.length >= SMALL_GRAPH,
+        ...(profile && { profile }),
+      })
       : undefined;
     const compiled = performance.now();
     const feeds = makeFeeds(lowered.feeds);

@@ -1,0 +1,142 @@
+import assert from "node:assert/strict";
+import { join } from "@std/path";
+import { setEngine } from "../../lib/engine/engine.ts";
+import { treeDispose } from "../../lib/engine/tree.ts";
+import { initHdit } from "../../lib/models/hdit.ts";
+import { presets } from "../../lib/models/presets.ts";
+import { growLevels } from "../../lib/models/spec.ts";
+import type { TrainConfig } from "../../lib/runs/config.ts";
+import { type LogRecord, ofKind, readLog } from "../../lib/runs/log.ts";
+import { train, type TrainEvent, type TrainRunOptions } from "../../lib/runs/train.ts";
+import { loadCheckpoint } from "../../lib/training/checkpoint.ts";
+
+await setEngine("onnxruntime");
+
+/** Twelve steps of a tiny model, with everything that a run can have. */
+const config: TrainConfig = {
+  data: { kind: "emoji", categories: ["flags"] },
+  size: 16,
+  model: "smoke",
+  batchSize: 4,
+  accumulate: 2,
+  images: 48,
+  augment: 0.12,
+  optimiser: { kind: "adamw", lr: 1e-3 },
+  sampling: { steps: 2 },
+  demo: { every: 16, n: 2 },
+  evaluate: { every: 24, heldOut: 4, sigmas: [0.5], samples: 8 },
+  log: { every: 8 },
+  engine: "onnxruntime",
+};
+
+async function temporary<T>(use: (dir: string) => Promise<T>): Promise<T> {
+  const dir = await Deno.makeTempDir();
+  try {
+    return await use(dir);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+async function all(dir: string, options: TrainRunOptions = {}, over: Partial<TrainConfig> = {}) {
+  const events: TrainEvent[] = [];
+  for await (const event of train({ ...config, ...over }, { dir, ...options })) events.push(event);
+  return events;
+}
+
+/** The bytes of the last checkpoint. */
+async function lastState(dir: string) {
+  const { meta, path } = (await loadCheckpoint(join(dir, "checkpoints")))!;
+  return { step: meta.step, bytes: await Deno.readFile(path) };
+}
+
+/** Records without what a clock says, and without means, which are over the steps of one session. */
+const timeless = (records: LogRecord[]) =>
+  records.filter(({ kind }) => kind !== "session").map((record) =>
+    record.kind === "train"
+      ? { ...record, imagesPerSecond: 0, waited: 0, loss: 0, gradNorm: 0 }
+      : record
+  );
+
+Deno.test("train() takes the steps, and leaves records, demos and checkpoints", async () => {
+  await temporary(async (dir) => {
+    let steps = 0;
+    const events = await all(dir, { onStep: () => steps++ });
+    assert.equal(steps, 12);
+    assert.deepEqual(events.at(-1), { kind: "end", step: 12, images: 48, done: true });
+    const log = await readLog(dir);
+    assert.deepEqual(ofKind(log, "train").map(({ images }) => images), [8, 16, 24, 32, 40, 48]);
+    assert.deepEqual(ofKind(log, "evaluation").map(({ images }) => images), [24, 48]);
+    assert.deepEqual(ofKind(log, "demo").map(({ images }) => images), [16, 32, 48]);
+    assert.ok(ofKind(log, "train").every(({ noiseScale }) => noiseScale !== undefined));
+    for (const { file } of ofKind(log, "demo")) {
+      assert.deepEqual(
+        (await Deno.readFile(join(dir, file))).slice(1, 4),
+        new Uint8Array([80, 78, 71]),
+      );
+    }
+    const best = (await loadCheckpoint(join(dir, "checkpoints", "best")))!;
+    const losses = ofKind(log, "evaluation").map(({ step, heldOut }) => [heldOut.mean, step]);
+    assert.equal(best.meta.step, losses.sort(([a], [b]) => a - b)[0][1]);
+    // once more: nothing is left to do
+    assert.deepEqual((await all(dir)).map(({ kind }) => kind), ["start", "end"]);
+  });
+});
+
+Deno.test("train() ends with the same bytes and records however often it is stopped", async () => {
+  await temporary(async (parent) => {
+    const whole = join(parent, "whole"), pieces = join(parent, "pieces");
+    await all(whole);
+    // stopped by the caller, by leaving the loop, and by a signal in the middle of a demo
+    const stop = new AbortController();
+    await all(pieces, {
+      signal: stop.signal,
+      onStep: ({ step }) => step === 3 && stop.abort(),
+    });
+    for await (const event of train(config, { dir: pieces, sliceSeconds: 0 })) {
+      if (event.kind === "steps" && event.report.step === 7) break;
+    }
+    const inDemo = new AbortController();
+    await all(pieces, {
+      signal: inDemo.signal,
+      onProgress: ({ what }) => what === "demo" && inDemo.abort(),
+    });
+    await all(pieces);
+    assert.deepEqual(await lastState(pieces), await lastState(whole));
+    assert.deepEqual(timeless(await readLog(pieces)), timeless(await readLog(whole)));
+    assert.ok(ofKind(await readLog(pieces), "session").length >= 3);
+  });
+});
+
+Deno.test("train() goes on when it is asked for more images, and refuses another run", async () => {
+  await temporary(async (dir) => {
+    await all(dir, {}, { images: 8 });
+    const events = await all(dir, {}, { images: 12, demo: { every: 0 } });
+    assert.deepEqual(events.at(-1), { kind: "end", step: 3, images: 12, done: true });
+    await assert.rejects(all(dir, {}, { seed: 1 }), /seed is 1, was 0/);
+    const other = join(dir, "other");
+    await Deno.mkdir(other);
+    await Deno.writeTextFile(join(other, "photo.png"), "mine");
+    await assert.rejects(all(other), /must be new or hold an earlier run: it holds photo.png/);
+  });
+});
+
+Deno.test("train() starts from the weights of another size and other classes", async () => {
+  await temporary(async (dir) => {
+    const spec = { ...presets.smoke, numClasses: 5 };
+    const params = initHdit(spec, { seed: 3, stream: "model" });
+    const over = {
+      images: 4,
+      size: 32,
+      model: growLevels({ ...presets.smoke, numClasses: 0 }, { doublings: 1 }),
+      demo: { every: 0 },
+      evaluate: { every: 0 },
+    } as Partial<TrainConfig>;
+    const events = await all(dir, { initFrom: { params, spec } }, over);
+    assert.equal(events.at(-1)!.kind, "end");
+    const { tensors } = (await loadCheckpoint(join(dir, "checkpoints")))!;
+    const weight = "mapping.in_norm.scale";
+    assert.equal(tensors.get(`params.${weight}`)!.data.length, 32);
+    treeDispose(params);
+  });
+});

@@ -1,0 +1,269 @@
+/**
+ * `deno task sample`: draws pictures from a trained model.
+ *
+ * @module
+ */
+import { join } from "@std/path";
+import { InvalidArgumentError } from "commander";
+import {
+  choiceOption,
+  command,
+  interruptSignal,
+  listOption,
+  numberOption,
+  runCommand,
+  sizeOption,
+} from "../lib/command.ts";
+import { hditModel } from "../lib/diffusion/diffusion_model.ts";
+import { scheduleKinds } from "../lib/diffusion/noise_levels.ts";
+import { imageSampler } from "../lib/diffusion/sample.ts";
+import { samplerKinds } from "../lib/diffusion/samplers/sampler.ts";
+import { currentEngine, engineChoices, setEngine } from "../lib/engine/engine.ts";
+import { treeDispose } from "../lib/engine/tree.ts";
+import { progress } from "../lib/progress.ts";
+import { type ModelChoice, openTrainedModel } from "./export/trained_model.ts";
+import { describePlan, line } from "./sample/describe.ts";
+import { drawMissing, type DrawProgress, missingSamples } from "./sample/draw.ts";
+import { fingerprint } from "./sample/fingerprint.ts";
+import {
+  checkOutputs,
+  type Outputs,
+  writeFile,
+  writeGrid,
+  writeSamplesNpz,
+  writeShards,
+} from "./sample/outputs.ts";
+import { type DrawingFlags, planSamples, type SamplePlan, type Source } from "./sample/plan.ts";
+import { defaultFolder, openStore, type Store } from "./sample/store.ts";
+import { encodeTrajectory, type TrajectoryFormat, trajectoryOf } from "./sample/trajectory.ts";
+
+type Flags = DrawingFlags & Outputs & {
+  guide?: string;
+  weights?: ModelChoice["weights"];
+  arm?: { arm: string; seed?: number };
+  engine?: (typeof engineChoices)[number];
+  folder?: string;
+  force?: boolean;
+  dryRun?: boolean;
+};
+
+const count = numberOption({ min: 1, whole: true }), level = numberOption({ above: 0 });
+const seed = numberOption({ min: 0, whole: true });
+
+const program = command(
+  "sample",
+  "Draw pictures from a trained model. CHECKPOINT is the folder of a run (runs/emoji), a folder of checkpoints, " +
+    "one checkpoint, or a .safetensors or .pth file of k-diffusion. A picture depends on its seed and class, not " +
+    "on the batch. Finished pictures are kept, and the same command draws only what is missing.",
+)
+  .argument("<CHECKPOINT>", "the model")
+  .optionsGroup("What:")
+  .option("--n <number>", "pictures (default: 16, or one a seed)", count)
+  .option(
+    "--classes <list>",
+    "names or numbers, in turn; none: without a class (default: all)",
+    words,
+  )
+  .option("--seed <number>", "of the first picture, the next one's is one more (default: 0)", seed)
+  .option("--seeds <list>", "a seed a picture", listOption(seed))
+  .option(
+    "--size <pixels>",
+    "64, or 64x96 (height x width) (default: that of the training)",
+    sizeOption,
+  )
+  .optionsGroup("How:")
+  .option("--sampler <name>", `${samplerKinds.join(", ")}`, choiceOption(samplerKinds))
+  .option("--steps <number>", "noise levels (default: the run's, or 50)", count)
+  .option(
+    "--schedule <name>",
+    `of noise levels: ${scheduleKinds.join(", ")}`,
+    choiceOption(scheduleKinds),
+  )
+  .option("--sigma-min <number>", "the least noise level (default: the model's)", level)
+  .option("--sigma-max <number>", "the largest one (default: the model's)", level)
+  .option(
+    "--shift <number>",
+    "times all levels, for another size: 2 for twice the side (default: 1)",
+    level,
+  )
+  .option(
+    "--noise <kind>",
+    "brownian: more steps keep the picture; independent",
+    choiceOption(["brownian", "independent"]),
+  )
+  .option("--guidance <scale>", "1: none (default: the run's, or 1)", numberOption())
+  .option(
+    "--guidance-interval <low,high>",
+    "guide only between these noise levels",
+    listOption(numberOption({ min: 0 })),
+  )
+  .option(
+    "--guidance-rescale <share>",
+    "bring back contrast, 0 to 1 (default: 0)",
+    numberOption({ min: 0, max: 1 }),
+  )
+  .option("--guide <CHECKPOINT>", "a weaker model to guide away from (autoguidance)")
+  .optionsGroup("With what:")
+  .option("--weights <kind>", "ema: averaged (default), or raw", choiceOption(["ema", "raw"]))
+  .option("--arm <name>", "of an ablation run: base, or base-seed1 for another seed", armOption)
+  .option("--batch-size <number>", "pictures at once (default: 16)", count)
+  .option(
+    "--engine <name>",
+    `${engineChoices.join(", ")} (default: auto)`,
+    choiceOption(engineChoices),
+  )
+  .optionsGroup("Where to (default: a grid, beside the pictures in runs/samples):")
+  .option("--grid <file>", "a PNG file of all pictures", endingIn(["png"]))
+  .option("--folder <folder>", "the pictures, one PNG file each")
+  .option("--npz <file>", "arrays as the evaluator of ADM reads them", endingIn(["npz"]))
+  .option("--webdataset <folder>", "tar shards of 1,000 pictures with classes and seeds")
+  .option(
+    "--trajectory <file>",
+    "how the first one comes about: .png (a strip), .gif or .webp",
+    endingIn(["png", "gif", "webp"]),
+  )
+  .option("--force", "replace these files where they exist")
+  .option("--dry-run", "say what would be drawn, and stop")
+  .action(main);
+
+async function main(path: string, flags: Flags): Promise<void> {
+  const { weights = "ema", arm, force = false } = flags, pictures = wantsPictures(flags);
+  await setEngine(flags.engine ?? "auto");
+  const model = await open(path, { weights, ...arm });
+  const guide = flags.guide === undefined ? undefined : await open(flags.guide, {});
+  const n = pictures || flags.seeds ? flags.n : 1;
+  const plan = planSamples({ model, guide, engine: currentEngine() }, { ...flags, n });
+  const { samples, settings } = plan;
+  const store = await openStore(flags.folder ?? defaultFolder(path, settings), {
+    settings,
+    about: { model: model.source, weights, guide: guide?.source, classes: model.classNames },
+    classes: classesOf(model),
+  });
+  const own = join(store.dir, "grid.png"), outputs = outputsOf(flags, own);
+  await checkOutputs(outputs, {
+    n: samples.length,
+    size: settings.size,
+    replace: (path) => force || path === own,
+  });
+  const kept = pictures ? store : undefined;
+  console.log(describePlan({ model, guide, plan, store: kept, weights }));
+  if (flags.dryRun) return;
+  using interrupt = interruptSignal({
+    message: "Stopping; the same command goes on from here. Press Ctrl-C again to stop at once",
+  });
+  try {
+    await draw({ model, guide, plan, store, outputs: { ...outputs, pictures }, signal: interrupt });
+  } catch (error) {
+    if (!interrupt.aborted) throw error;
+    const left = missingSamples(plan, store).length;
+    console.error(`Stopped, with ${left} pictures left to draw. The same command goes on`);
+    Deno.exitCode = 130;
+  } finally {
+    treeDispose([model.params, guide?.params ?? {}]);
+  }
+}
+
+async function open(path: string, choice: ModelChoice): Promise<Source> {
+  const trained = await openTrainedModel(path, choice);
+  return { ...trained, fingerprint: fingerprint(trained) };
+}
+
+const classesOf = ({ classNames: names, spec: { numClasses } }: Source) => ({ names, numClasses });
+
+/** Whether more is asked for than a trajectory, which needs no pictures. */
+function wantsPictures({ grid, npz, webdataset, trajectory, folder, n }: Flags): boolean {
+  return !trajectory || [grid, npz, webdataset, folder, n].some((value) => value !== undefined);
+}
+
+/** What to write; where nothing else is asked for, a grid beside the pictures. */
+function outputsOf({ grid, npz, webdataset, trajectory, folder }: Flags, own: string): Outputs {
+  const asked = { grid, npz, webdataset, trajectory };
+  const given = Object.entries(asked).filter(([, path]) => path !== undefined);
+  return given.length === 0 && folder === undefined ? { grid: own } : Object.fromEntries(given);
+}
+
+/** Draws what is missing, then writes the outputs. */
+async function draw(
+  { model, guide, plan, store, outputs, signal }: {
+    model: Source;
+    guide: Source | undefined;
+    plan: SamplePlan;
+    store: Store;
+    outputs: Outputs & { pictures: boolean };
+    signal: AbortSignal;
+  },
+): Promise<void> {
+  const { spec, params, prediction, sigmaData } = model, channels = spec.inChannels;
+  const sampler = imageSampler(hditModel(spec, { prediction }), {
+    sigmaData,
+    guide: guide && {
+      model: hditModel(guide.spec, { prediction: guide.prediction }),
+      params: guide.params,
+      sigmaData: guide.sigmaData,
+    },
+  });
+  const drawing = { sampler, params, channels };
+  const total = outputs.pictures ? missingSamples(plan, store).length : 0;
+  if (total > 0) {
+    using bar = progress({ total, label: "drawing", unit: "pictures" });
+    const onProgress = ({ done, note }: DrawProgress) => bar.update(done, note);
+    await drawMissing(drawing, { plan, store, signal, onProgress });
+  }
+  const pictures = { store, samples: plan.samples, size: plan.settings.size };
+  const wrote = (what: string, path: string) => console.log(line(what, path));
+  if (outputs.grid) {
+    await writeGrid(outputs.grid, pictures);
+    wrote("grid", outputs.grid);
+  }
+  if (outputs.npz) {
+    await writeSamplesNpz(outputs.npz, pictures);
+    wrote("arrays", outputs.npz);
+  }
+  if (outputs.webdataset) {
+    const shards = await writeShards(outputs.webdataset, {
+      ...pictures,
+      classes: classesOf(model),
+    });
+    wrote("shards", `${outputs.webdataset}, ${shards} of them`);
+  }
+  if (outputs.trajectory) {
+    await drawTrajectory(drawing, { plan, path: outputs.trajectory, signal });
+    wrote("trajectory", outputs.trajectory);
+  }
+  sampler.dispose();
+}
+
+async function drawTrajectory(
+  drawing: Parameters<typeof trajectoryOf>[0],
+  { plan, path, signal }: { plan: SamplePlan; path: string; signal: AbortSignal },
+): Promise<void> {
+  const total = plan.settings.schedule.steps;
+  using bar = progress({ total, label: "trajectory", unit: "steps" });
+  const estimates = await trajectoryOf(drawing, {
+    plan,
+    sample: plan.samples[0],
+    signal,
+    onStep: (step) => bar.update(step),
+  });
+  const format = path.split(".").at(-1)!.toLowerCase() as TrajectoryFormat;
+  await writeFile(path, await encodeTrajectory(estimates, format));
+}
+
+/** `base` or `base-seed1`. */
+function armOption(text: string): { arm: string; seed?: number } {
+  const [, arm, seed] = /^(.+?)(?:-seed(\d+))?$/.exec(text) ?? [text, text];
+  return { arm, ...(seed !== undefined && { seed: Number(seed) }) };
+}
+
+function words(text: string): string[] {
+  return listOption((word) => word)(text);
+}
+
+function endingIn(endings: readonly string[]): (text: string) => string {
+  return (text) => {
+    if (endings.some((ending) => text.toLowerCase().endsWith(`.${ending}`))) return text;
+    throw new InvalidArgumentError(`It must be a file that ends in .${endings.join(", .")}`);
+  };
+}
+
+await runCommand(program);
