@@ -1,5 +1,5 @@
 import { basename, resolve } from "@std/path";
-import { type NpyArray } from "../io/npy.ts";
+import type { NpyArray } from "../io/npy.ts";
 import { readNpz } from "../io/npz.ts";
 import { classesOfLabels, NO_LABEL } from "./classes.ts";
 import type { Dataset, OpenOptions } from "./dataset.ts";

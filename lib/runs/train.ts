@@ -21,7 +21,6 @@ import {
   type DemoRecord,
   type EvaluationRecord,
   type LogRecord,
-  ofKind,
   readLog,
   type TrainRecord,
 } from "./log.ts";
