@@ -183,7 +183,10 @@ export function applyDifference(base: HditSpec, difference: Difference): HditSpe
       dFf: widen(level.dFf),
       attention: replace(level.attention),
     })),
-    mapping: { ...from.mapping, dFf: widen(from.mapping.dFf) },
+    // the mapping network keeps its activation, as in the paper's rows
+    mapping: feedForward && feedForward.kind !== from.feedForward.kind
+      ? { ...from.mapping, feedForward: from.mapping.feedForward ?? from.feedForward }
+      : from.mapping,
   };
 }
 

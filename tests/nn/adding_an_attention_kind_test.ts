@@ -8,12 +8,8 @@ const root = fileURLToPath(new URL("../../", import.meta.url));
 
 /** The section's code by the file that each block names in its first line. */
 function blocks(): Map<string, string> {
-  const inReadme = /\n## Adding a kind of attention\n[\s\S]*?(?=\n## )/.exec(
-    readFileSync(join(root, "README.md"), "utf8"),
-  )?.[0];
-  const text = inReadme?.includes("```ts")
-    ? inReadme
-    : readFileSync(join(root, "docs/readme_attention_section.md"), "utf8");
+  const readme = readFileSync(join(root, "README.md"), "utf8");
+  const [text] = /\n## Adding a kind of attention\n[\s\S]*?(?=\n## )/.exec(readme)!;
   const found = text.matchAll(/```ts\n\/\/ (\S+)\n([\s\S]*?)```/g);
   return new Map(Array.from(found, ([, file, code]) => [file, code]));
 }

@@ -101,7 +101,9 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
 
   /** The operand that a tensor stands for. */
   operand({ dataId, shape, dtype }: tf.TensorInfo): Operand {
-    return { storage: this.storage(dataId), shape, dtype: dtype as DType };
+    const storage = this.storage(dataId);
+    storage.unseen = false; // what is recorded may need it after it is disposed
+    return { storage, shape, dtype: dtype as DType };
   }
 
   /** A new tensor for an operand, optionally under another shape of the same size. */
@@ -194,7 +196,8 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
       for (const [storage, name] of names) {
         const { shape, dtype } = storage;
         const { data } = results[name];
-        storages.set(storage, { shape, dtype, data, node: undefined, handles: 0 });
+        const made: Storage = { shape, dtype, data, node: undefined, handles: 0, unseen: true };
+        storages.set(storage, made);
       }
       return {
         runMs,
@@ -265,6 +268,7 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
 
   override readSync(dataId: tf.DataId): Data {
     const storage = this.storage(dataId);
+    storage.unseen = false; // who reads it may keep the array
     if (storage.node) {
       try {
         this.flush();
@@ -324,8 +328,14 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
     handle.references--;
     if (!force && handle.references > 0) return false;
     this.#handles.delete(dataId);
-    if (--handle.storage.handles === 0) this.#pending.delete(handle.storage);
+    if (--handle.storage.handles === 0) this.#forget(handle.storage);
     return true;
+  }
+
+  #forget(storage: Storage): void {
+    this.#pending.delete(storage);
+    // V8 would hold generations of parameters and moments until it collects
+    if (storage.unseen) (storage.data!.buffer as ArrayBuffer).transfer(0);
   }
 
   override numDataIds(): number {

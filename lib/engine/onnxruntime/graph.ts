@@ -19,6 +19,8 @@ export type Storage = {
   node: GraphNode | undefined;
   /** Number of tfjs data ids that point here; at 0 nobody can read it any more. */
   handles: number;
+  /** Made by a compiled function and seen by nothing but such: its memory can be freed with its last handle. */
+  unseen?: boolean;
 };
 
 /** A storage seen under a shape: reshaping is free until the graph is written. */
