@@ -41,6 +41,7 @@ export * from "./lib/nn/attention_spec.ts";
 export * from "./lib/nn/axial_attention.ts";
 export * from "./lib/nn/axial_positions.ts";
 export * from "./lib/nn/axial_rope.ts";
+export * from "./lib/nn/class_tokens.ts";
 export * from "./lib/nn/cosine_sim.ts";
 export * from "./lib/nn/cross_attention.ts";
 export * from "./lib/nn/feed_forward.ts";
@@ -65,6 +66,7 @@ export * from "./lib/nn/window_groups.ts";
 
 // models
 export * from "./lib/models/adapt_classes.ts";
+export * from "./lib/models/any_size.ts";
 export * from "./lib/models/cost.ts";
 export * from "./lib/models/grow_levels.ts";
 export * from "./lib/models/hdit.ts";
@@ -136,6 +138,7 @@ export * from "./lib/runs/config.ts";
 export * from "./lib/runs/from_k_diffusion.ts";
 export { type LogRecord, ofKind, readLog } from "./lib/runs/log.ts";
 export * from "./lib/runs/train.ts";
+export { openTrainedModel, type TrainedModel } from "./lib/runs/trained_model.ts";
 
 // experiments
 export * from "./experiments/ablation.ts";

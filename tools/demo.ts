@@ -9,7 +9,7 @@ import { treeDispose } from "../lib/engine/tree.ts";
 import { readDenoiserInfo } from "../lib/io/onnx_metadata.ts";
 import { serveSite, writeSite } from "./demo/site.ts";
 import { exportTrained } from "./export/export_trained.ts";
-import { openTrainedModel } from "./export/trained_model.ts";
+import { openModel } from "./export/trained_model.ts";
 
 type Flags = {
   model?: string;
@@ -66,7 +66,7 @@ async function modelFile(
   }
   await setEngine();
   const { arm, seed, size } = choice;
-  const trained = await openTrainedModel(run ?? DEFAULT_RUN, { arm, seed });
+  const trained = await openModel(run ?? DEFAULT_RUN, { arm, seed });
   try {
     return exportTrained(trained, size === undefined ? {} : { size });
   } finally {

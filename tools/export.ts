@@ -10,7 +10,7 @@ import { treeDispose, treeSize } from "../lib/engine/tree.ts";
 import { readDenoiserInfo } from "../lib/io/onnx_metadata.ts";
 import { writeFileAtomic } from "../lib/io/atomic.ts";
 import { exportTrained } from "./export/export_trained.ts";
-import { openTrainedModel, type TrainedModel } from "./export/trained_model.ts";
+import { openModel, type TrainedModel } from "./export/trained_model.ts";
 
 type Flags = {
   out: string;
@@ -42,7 +42,7 @@ async function main(path: string, flags: Flags): Promise<void> {
     throw new TypeError(`Cannot write ${out} as there is such a file: --force replaces it`);
   }
   await setEngine();
-  const trained = await openTrainedModel(path, { arm, seed });
+  const trained = await openModel(path, { arm, seed });
   try {
     const file = exportTrained(trained, {
       ...(size !== undefined && { size }),

@@ -21,7 +21,7 @@ import { samplerKinds } from "../lib/diffusion/samplers/sampler.ts";
 import { currentEngine, engineChoices, setEngine } from "../lib/engine/engine.ts";
 import { treeDispose } from "../lib/engine/tree.ts";
 import { progress } from "../lib/progress.ts";
-import { type ModelChoice, openTrainedModel } from "./export/trained_model.ts";
+import { type ModelChoice, openModel } from "./export/trained_model.ts";
 import { describePlan, line } from "./sample/describe.ts";
 import { drawMissing, type DrawProgress, missingSamples } from "./sample/draw.ts";
 import { fingerprint } from "./sample/fingerprint.ts";
@@ -164,7 +164,7 @@ async function main(path: string, flags: Flags): Promise<void> {
 }
 
 async function open(path: string, choice: ModelChoice): Promise<Source> {
-  const trained = await openTrainedModel(path, choice);
+  const trained = await openModel(path, choice);
   return { ...trained, fingerprint: fingerprint(trained) };
 }
 

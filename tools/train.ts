@@ -22,7 +22,7 @@ import { fromKDiffusion, isKDiffusion } from "../lib/runs/from_k_diffusion.ts";
 import { planTraining, type TrainPlan, type WorkProgress } from "../lib/runs/plan.ts";
 import { runTraining, type TrainEvent } from "../lib/runs/train.ts";
 import { memory, PROCESS_BYTES } from "../lib/training/memory.ts";
-import { openTrainedModel } from "./export/trained_model.ts";
+import { openModel } from "./export/trained_model.ts";
 
 const presetNames = Object.keys(presets) as ModelPresetName[];
 const count = numberOption({ min: 1, whole: true });
@@ -88,7 +88,7 @@ async function main(file: string | undefined, flags: Flags): Promise<void> {
   bars.end();
   console.log(await describePlan(plan));
   if (flags.dryRun) return;
-  const start = flags.initFrom === undefined ? undefined : await openTrainedModel(flags.initFrom);
+  const start = flags.initFrom === undefined ? undefined : await openModel(flags.initFrom);
   const events = runTraining(plan, {
     signal: interrupt,
     minutes: flags.minutes,

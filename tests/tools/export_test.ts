@@ -10,7 +10,7 @@ import { readDenoiserInfo } from "../../lib/io/onnx_export.ts";
 import { presets } from "../../lib/models/presets.ts";
 import { openTraining } from "../../lib/training/run.ts";
 import { exportTrained } from "../../tools/export/export_trained.ts";
-import { openTrainedModel } from "../../tools/export/trained_model.ts";
+import { openModel } from "../../tools/export/trained_model.ts";
 import { syntheticRecords } from "../experiments/synthetic_results.ts";
 import { livelyParams } from "../io/lively_params.ts";
 
@@ -61,10 +61,10 @@ async function makeRun(dir: string): Promise<Map<string, Float32Array>> {
   return await trainInto(join(dir, "checkpoints", "base-seed0"));
 }
 
-Deno.test("openTrainedModel() finds an arm of a run, with its averaged weights, levels and classes", () =>
+Deno.test("openModel() finds an arm of a run, with its averaged weights, levels and classes", () =>
   inFolder(async (dir) => {
     const averaged = await makeRun(dir);
-    const { params, source, ...trained } = await openTrainedModel(dir);
+    const { params, source, ...trained } = await openModel(dir);
     assert.deepEqual(trained, {
       spec,
       size: [...size],
@@ -78,34 +78,34 @@ Deno.test("openTrainedModel() finds an arm of a run, with its averaged weights, 
     assert.match(source, /base-seed0.*checkpoint_00000002\.safetensors, step 2$/);
     assert.deepEqual(numbersOf(params), averaged);
     treeDispose(params);
-    await assert.rejects(openTrainedModel(dir, { arm: "bse" }), /did you mean base-seed0\?/);
-    await assert.rejects(openTrainedModel(dir, { seed: 7 }), /base-seed0/);
+    await assert.rejects(openModel(dir, { arm: "bse" }), /did you mean base-seed0\?/);
+    await assert.rejects(openModel(dir, { seed: 7 }), /base-seed0/);
   }));
 
-Deno.test("openTrainedModel() takes a folder of checkpoints, or the newest of them", () =>
+Deno.test("openModel() takes a folder of checkpoints, or the newest of them", () =>
   inFolder(async (dir) => {
     const averaged = await trainInto(dir);
     for (const path of [dir, join(dir, "checkpoint_00000002.safetensors")]) {
-      const trained = await openTrainedModel(path);
+      const trained = await openModel(path);
       assert.deepEqual(numbersOf(trained.params), averaged);
       const info = readDenoiserInfo(exportTrained(trained, { size: 32 }));
       assert.deepEqual([info.size, info.sigmaData, info.sigmaMax], [[32, 32], 0.25, 160]);
       treeDispose(trained.params);
     }
     await assert.rejects(
-      openTrainedModel(dir, { arm: "base" }),
+      openModel(dir, { arm: "base" }),
       /is not the folder of an ablation run/,
     );
   }));
 
-Deno.test("openTrainedModel() takes a run of training with what it says of itself, and any of its checkpoints", () =>
+Deno.test("openModel() takes a run of training with what it says of itself, and any of its checkpoints", () =>
   inFolder(async (dir) => {
     const run = await openTraining({
       model: hditModel(spec, { prediction: "x" }),
       size,
       batchAt: () => ({ images: new Float32Array(2 * 16 * 16 * 3).fill(0.5), labels: [0, 1] }),
       steps: 2,
-      config: { classes: ["ash", "bog"], sigmaMin: 0.02, sigmaMax: 90 },
+      config: { classes: ["ash", "bog"] },
       save: { dir: join(dir, "checkpoints") },
     });
     const raw = [], averaged = [];
@@ -116,8 +116,9 @@ Deno.test("openTrainedModel() takes a run of training with what it says of itsel
     }
     run.dispose();
     const sampling = { sampler: { kind: "heun" }, steps: 9, guidanceScale: 1.5 };
-    await Deno.writeTextFile(join(dir, "config.json"), JSON.stringify({ size, sampling }));
-    const { params, source, ...about } = await openTrainedModel(dir);
+    const said = { size, sampling: { ...sampling, sigmaMin: 0.02, sigmaMax: 90 } };
+    await Deno.writeTextFile(join(dir, "config.json"), JSON.stringify(said));
+    const { params, source, ...about } = await openModel(dir);
     assert.deepEqual(about, {
       spec,
       size: [...size],
@@ -130,7 +131,7 @@ Deno.test("openTrainedModel() takes a run of training with what it says of itsel
     });
     assert.match(source, /step 2$/);
     const opened = async (path: string, weights: "ema" | "raw") => {
-      const { params } = await openTrainedModel(path, { weights });
+      const { params } = await openModel(path, { weights });
       return numbersOf(params);
     };
     assert.deepEqual(numbersOf(params), averaged[1]);
@@ -142,24 +143,24 @@ Deno.test("openTrainedModel() takes a run of training with what it says of itsel
     await assert.rejects(opened(first, "ema"), /Cannot use the checkpoint .*: it has 1000 bytes/);
   }));
 
-Deno.test("openTrainedModel() takes the reference's inference checkpoints", () =>
+Deno.test("openModel() takes the reference's inference checkpoints", () =>
   inFolder(async (dir) => {
     const path = join(dir, "model.safetensors"), params = livelyParams(hditModel(spec));
     await saveInferenceCheckpoint(path, { spec, size: [32, 48], params });
-    const trained = await openTrainedModel(path);
+    const trained = await openModel(path);
     assert.deepEqual(numbersOf(trained.params), numbersOf(params));
     assert.deepEqual([trained.spec, trained.size, trained.sigmaMax], [spec, [32, 48], 160]);
     treeDispose([params, trained.params]);
-    await assert.rejects(openTrainedModel(path, { weights: "raw" }), /holds one set of weights/);
+    await assert.rejects(openModel(path, { weights: "raw" }), /holds one set of weights/);
   }));
 
-Deno.test("openTrainedModel() says what is wrong with a path", () =>
+Deno.test("openModel() says what is wrong with a path", () =>
   inFolder(async (dir) => {
-    await assert.rejects(openTrainedModel(join(dir, "nothing")), /there is nothing at/);
-    await assert.rejects(openTrainedModel(dir), /holds no checkpoint and no run/);
+    await assert.rejects(openModel(join(dir, "nothing")), /there is nothing at/);
+    await assert.rejects(openModel(dir), /holds no checkpoint and no run/);
     await Deno.writeTextFile(join(dir, "model.txt"), "");
     await assert.rejects(
-      openTrainedModel(join(dir, "model.txt")),
+      openModel(join(dir, "model.txt")),
       /must be \.safetensors or \.pth/,
     );
   }));
@@ -196,11 +197,11 @@ Deno.test("deno task export writes a file once", () =>
     assert.equal((await call("--size", "-1")).code, 2);
   }));
 
-Deno.test("openTrainedModel() leaves no tensors behind but the weights", () =>
+Deno.test("openModel() leaves no tensors behind but the weights", () =>
   inFolder(async (dir) => {
     await trainInto(dir);
     const before = tf.memory().numTensors;
-    const { params } = await openTrainedModel(dir);
+    const { params } = await openModel(dir);
     assert.equal(tf.memory().numTensors, before + treeEntries(params).length);
     treeDispose(params);
   }));

@@ -2,8 +2,8 @@ import {
   type LoadedModel,
   loadInferenceCheckpoint,
   loadTrainingCheckpoint,
-} from "../../lib/io/k_diffusion_checkpoint.ts";
-import { parseKDiffusionConfig } from "../../lib/io/k_diffusion_config.ts";
+} from "../io/k_diffusion_checkpoint.ts";
+import { parseKDiffusionConfig } from "../io/k_diffusion_config.ts";
 import type { TrainedModel, Weights } from "./trained_model.ts";
 
 /**
