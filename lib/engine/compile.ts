@@ -14,6 +14,11 @@ import { treeEntries, treeMap } from "./tree.ts";
 const PLANS = 8;
 
 export type CompileOptions = {
+  /**
+   * Threads inside one operation, on `onnxruntime`. Default: the number of cores. 1 is right for a few cheap
+   * operations between calls of a model: the threads of two graphs wait busily, and hold up one another.
+   */
+  threads?: number;
   /** Write ONNX Runtime's profile of each operation to files with this prefix. */
   profile?: string;
 };

@@ -78,8 +78,10 @@ export async function denoiseAt<R extends tf.Rank>(
   return denoised;
 }
 
-const weightedSum = compile(({ weights, terms }: { weights: tf.Tensor[]; terms: tf.Tensor[] }) =>
-  terms.map((t, i) => t.mul(weights[i])).reduce((sum, t) => sum.add(t))
+const weightedSum = compile(
+  ({ weights, terms }: { weights: tf.Tensor[]; terms: tf.Tensor[] }) =>
+    terms.map((t, i) => t.mul(weights[i])).reduce((sum, t) => sum.add(t)),
+  { threads: 1 },
 );
 
 /** The sum of weight times tensor; terms with weight 0 are left out. */

@@ -24,8 +24,6 @@ import { type Feed, Session, SessionCache } from "./session.ts";
 
 /** How many graphs of uncompiled code stay ready to run again. */
 const EAGER_SESSIONS = 256;
-/** Graphs of fewer nodes are small: a sampler's weighted sum, not a model. */
-const SMALL_GRAPH = 32;
 
 const NOTHING = new Float32Array(0);
 
@@ -159,7 +157,7 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
   trace(
     inputs: readonly tf.Tensor[],
     fn: (placeholders: tf.Tensor[]) => tf.Tensor[],
-    { profile }: { profile?: string } = {},
+    options: { threads?: number; profile?: string } = {},
   ): Traced {
     const start = performance.now();
     const { placeholders, outputs } = this.recordCall(
@@ -172,13 +170,7 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
     for (const leaf of graph.leaves) if (!position.has(leaf)) this.#requireData(leaf);
     const lowered = lower(graph, (leaf) => !position.has(leaf));
     const traced = performance.now();
-    const session = computed.length > 0
-      ? new Session(lowered, {
-        // threads of a small graph that waited busily would hold up the large ones between its calls
-        spin: lowered.model.nodes.length >= SMALL_GRAPH,
-        ...(profile && { profile }),
-      })
-      : undefined;
+    const session = computed.length > 0 ? new Session(lowered, options) : undefined;
     const compiled = performance.now();
     const feeds = makeFeeds(lowered.feeds);
     const slots = lowered.feeds.map(({ name, storage }) => ({ name, i: position.get(storage)! }));
