@@ -35,7 +35,7 @@ export type Memory = {
   activations: number;
   /** What the backward pass and the optimiser hold then: gradients, products, new state as far as it is there. */
   gradients: number;
-  /** New state, and old state that waits to be collected: 1.9 × the state. */
+  /** The first state, which waits to be collected, and gaps in the runtime's memory: as much as the state. */
   generations: number;
   /** The compiled graph, by the number of nodes. */
   graph: number;
@@ -50,16 +50,16 @@ export type Memory = {
 export const PROCESS_BYTES = 113e6;
 
 /**
- * How many times the state is held besides the inputs of the step. Steps give new arrays, and V8 frees the old ones
- * some steps later. With the two constants below it fits fifteen models of 30 thousand to 117 million parameters
- * within 11 %, once they have taken so many steps that memory does not grow any more: some ten for large models,
- * some hundred for small ones, which take less before.
+ * How many times the state is held besides the inputs of the step: the first one, which V8 collects some steps later,
+ * and gaps in the runtime's memory. With the two constants below it fits ten models of 30 thousand to 117 million
+ * parameters within 13 %, but for small batches of small models, which take up to 19 % less; once they have
+ * taken so many steps that memory does not grow any more: some ten for large models, some hundred for small ones.
  */
-const GENERATIONS = 1.9;
+const GENERATIONS = 1;
 /** Memory of a node in the runtime. */
 const NODE_BYTES = 8e3;
 /** V8 does not begin to collect arrays of other owners before there are some 64 MB of them, and takes its time. */
-const UNCOLLECTED = 150e6;
+const UNCOLLECTED = 130e6;
 
 /**
  * The memory that a step of training takes on the embedded engine, on top of `PROCESS_BYTES`.

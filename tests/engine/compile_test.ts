@@ -272,6 +272,34 @@ Deno.test("500 steps of training add no tensors and no resident memory", async (
   step.dispose();
 });
 
+Deno.test("dispose() of a compiled function's result frees its memory at once where nobody can still need it", async () => {
+  const double = compile((x: tf.Tensor) => x.mul(2));
+  const x = tf.tensor1d([1, 2, 3]);
+  const memoryOf = (t: tf.Tensor) => backend.storage(t.dataId).data!;
+  const unseen = await double(x), bytes = memoryOf(unseen);
+  const next = await double(unseen);
+  unseen.dispose();
+  assert.equal(bytes.length, 0);
+  assert.deepEqual(values(next), [4, 8, 12]);
+
+  const read = await double(x), numbers = await read.data();
+  read.dispose();
+  assert.deepEqual([...numbers], [2, 4, 6]); // the array is its reader's
+  const used = await double(x), later = used.add(1), twin = used.clone();
+  used.dispose();
+  assert.deepEqual(values(later), [3, 5, 7]); // computed after it was disposed
+  assert.deepEqual(values(twin), [2, 4, 6]);
+  const [shared, baked] = [await double(x), await double(x)];
+  const through = await compile((x: tf.Tensor) => ({ x }))(shared);
+  shared.dispose();
+  assert.deepEqual(values(through.x), [2, 4, 6]);
+  const plus = compile((x: tf.Tensor) => x.add(baked));
+  treeDispose([await plus(x)]);
+  baked.dispose();
+  assert.deepEqual(values(await plus(x)), [3, 6, 9]);
+  treeDispose([x, next, later, twin, through]);
+});
+
 Deno.test("eager code keeps a bounded number of sessions, and reuses them", () => {
   tf.tidy(() => {
     const before = backend.eagerSessions;
