@@ -14,28 +14,19 @@ import {
   runCommand,
   sizeOption,
 } from "../lib/command.ts";
-import { hditModel } from "../lib/diffusion/diffusion_model.ts";
 import { scheduleKinds } from "../lib/diffusion/noise_levels.ts";
-import { imageSampler } from "../lib/diffusion/sample.ts";
 import { samplerKinds } from "../lib/diffusion/samplers/sampler.ts";
 import { currentEngine, engineChoices, setEngine } from "../lib/engine/engine.ts";
 import { treeDispose } from "../lib/engine/tree.ts";
-import { progress } from "../lib/progress.ts";
 import { type ModelChoice, openModel } from "./export/trained_model.ts";
-import { describePlan, line } from "./sample/describe.ts";
-import { drawMissing, type DrawProgress, missingSamples } from "./sample/draw.ts";
+import { classesOf } from "./sample/classes.ts";
+import { describePlan } from "./sample/describe.ts";
+import { missingSamples } from "./sample/draw.ts";
+import { drawAll } from "./sample/draw_all.ts";
 import { fingerprint } from "./sample/fingerprint.ts";
-import {
-  checkOutputs,
-  type Outputs,
-  writeFile,
-  writeGrid,
-  writeSamplesNpz,
-  writeShards,
-} from "./sample/outputs.ts";
-import { type DrawingFlags, planSamples, type SamplePlan, type Source } from "./sample/plan.ts";
-import { defaultFolder, openStore, type Store } from "./sample/store.ts";
-import { encodeTrajectory, type TrajectoryFormat, trajectoryOf } from "./sample/trajectory.ts";
+import { checkOutputs, type Outputs } from "./sample/outputs.ts";
+import { type DrawingFlags, planSamples, type Source } from "./sample/plan.ts";
+import { defaultFolder, openStore } from "./sample/store.ts";
 
 type Flags = DrawingFlags & Outputs & {
   guide?: string;
@@ -152,7 +143,7 @@ async function main(path: string, flags: Flags): Promise<void> {
     message: "Stopping; the same command goes on from here. Press Ctrl-C again to stop at once",
   });
   try {
-    await draw({ model, guide, plan, store, outputs: { ...outputs, pictures }, signal: interrupt });
+    await drawAll({ model, guide }, { plan, store, outputs, pictures, signal: interrupt });
   } catch (error) {
     if (!interrupt.aborted) throw error;
     const left = missingSamples(plan, store).length;
@@ -168,8 +159,6 @@ async function open(path: string, choice: ModelChoice): Promise<Source> {
   return { ...trained, fingerprint: fingerprint(trained) };
 }
 
-const classesOf = ({ classNames: names, spec: { numClasses } }: Source) => ({ names, numClasses });
-
 /** Whether more is asked for than a trajectory, which needs no pictures. */
 function wantsPictures({ grid, npz, webdataset, trajectory, folder, n }: Flags): boolean {
   return !trajectory || [grid, npz, webdataset, folder, n].some((value) => value !== undefined);
@@ -180,73 +169,6 @@ function outputsOf({ grid, npz, webdataset, trajectory, folder }: Flags, own: st
   const asked = { grid, npz, webdataset, trajectory };
   const given = Object.entries(asked).filter(([, path]) => path !== undefined);
   return given.length === 0 && folder === undefined ? { grid: own } : Object.fromEntries(given);
-}
-
-/** Draws what is missing, then writes the outputs. */
-async function draw(
-  { model, guide, plan, store, outputs, signal }: {
-    model: Source;
-    guide: Source | undefined;
-    plan: SamplePlan;
-    store: Store;
-    outputs: Outputs & { pictures: boolean };
-    signal: AbortSignal;
-  },
-): Promise<void> {
-  const { spec, params, prediction, sigmaData } = model, channels = spec.inChannels;
-  const sampler = imageSampler(hditModel(spec, { prediction }), {
-    sigmaData,
-    guide: guide && {
-      model: hditModel(guide.spec, { prediction: guide.prediction }),
-      params: guide.params,
-      sigmaData: guide.sigmaData,
-    },
-  });
-  const drawing = { sampler, params, channels };
-  const total = outputs.pictures ? missingSamples(plan, store).length : 0;
-  if (total > 0) {
-    using bar = progress({ total, label: "drawing", unit: "pictures" });
-    const onProgress = ({ done, note }: DrawProgress) => bar.update(done, note);
-    await drawMissing(drawing, { plan, store, signal, onProgress });
-  }
-  const pictures = { store, samples: plan.samples, size: plan.settings.size };
-  const wrote = (what: string, path: string) => console.log(line(what, path));
-  if (outputs.grid) {
-    await writeGrid(outputs.grid, pictures);
-    wrote("grid", outputs.grid);
-  }
-  if (outputs.npz) {
-    await writeSamplesNpz(outputs.npz, pictures);
-    wrote("arrays", outputs.npz);
-  }
-  if (outputs.webdataset) {
-    const shards = await writeShards(outputs.webdataset, {
-      ...pictures,
-      classes: classesOf(model),
-    });
-    wrote("shards", `${outputs.webdataset}, ${shards} of them`);
-  }
-  if (outputs.trajectory) {
-    await drawTrajectory(drawing, { plan, path: outputs.trajectory, signal });
-    wrote("trajectory", outputs.trajectory);
-  }
-  sampler.dispose();
-}
-
-async function drawTrajectory(
-  drawing: Parameters<typeof trajectoryOf>[0],
-  { plan, path, signal }: { plan: SamplePlan; path: string; signal: AbortSignal },
-): Promise<void> {
-  const total = plan.settings.schedule.steps;
-  using bar = progress({ total, label: "trajectory", unit: "steps" });
-  const estimates = await trajectoryOf(drawing, {
-    plan,
-    sample: plan.samples[0],
-    signal,
-    onStep: (step) => bar.update(step),
-  });
-  const format = path.split(".").at(-1)!.toLowerCase() as TrajectoryFormat;
-  await writeFile(path, await encodeTrajectory(estimates, format));
 }
 
 /** `base` or `base-seed1`. */

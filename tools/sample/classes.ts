@@ -1,5 +1,17 @@
 import { nearest } from "../../lib/nearest.ts";
 
+/** The classes of a model: how many, and their names where they are known. */
+export type Classes = { names: readonly string[]; numClasses: number };
+
+export function classesOf(
+  { classNames: names, spec: { numClasses } }: {
+    classNames: string[];
+    spec: { numClasses: number };
+  },
+): Classes {
+  return { names, numClasses };
+}
+
 /** What the class list calls samples without a class. */
 export const NO_CLASS = "none";
 
@@ -10,7 +22,7 @@ export const NO_CLASS = "none";
  */
 export function parseClasses(
   given: readonly string[],
-  { names, numClasses }: { names: readonly string[]; numClasses: number },
+  { names, numClasses }: Classes,
 ): number[] {
   if (numClasses === 0) {
     throw new TypeError("Cannot sample classes as the model is unconditional: leave out --classes");
@@ -46,7 +58,7 @@ function whatThereIs(word: string, names: readonly string[], numClasses: number)
 /** What to call a class. */
 export function className(
   label: number,
-  { names, numClasses }: { names: readonly string[]; numClasses: number },
+  { names, numClasses }: Classes,
 ): string {
   return label === numClasses ? NO_CLASS : names[label] ?? String(label);
 }

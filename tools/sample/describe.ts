@@ -1,6 +1,6 @@
 import { denoiserCalls } from "../../lib/diffusion/samplers/sampler.ts";
 import type { Weights } from "../export/trained_model.ts";
-import { className } from "./classes.ts";
+import { classesOf, className } from "./classes.ts";
 import { missingSamples } from "./draw.ts";
 import type { Sample, SamplePlan, Source } from "./plan.ts";
 import type { Store } from "./store.ts";
@@ -21,7 +21,7 @@ export function describePlan(
   const facts: [string, string | undefined][] = [
     ["model", `${model.source}, ${weights === "ema" ? "averaged" : "raw"} weights`],
     ["pictures", `${samples.length} of ${size.join(" x ")}, ${seedsOf(samples)}`],
-    ["classes", classesOf(samples, model)],
+    ["classes", classesDrawn(samples, model)],
     [
       "sampler",
       `${sampler.kind}${Number.isNaN(calls) ? "" : `, ${calls} calls of the model`}` +
@@ -56,11 +56,11 @@ function seedsOf(samples: readonly Sample[]): string {
   return inTurn ? `seeds ${seeds[0]} to ${seeds.at(-1)}` : `seeds ${shortened(seeds)}`;
 }
 
-function classesOf(samples: readonly Sample[], model: Source): string | undefined {
+function classesDrawn(samples: readonly Sample[], model: Source): string | undefined {
   const labels = [...new Set(samples.flatMap(({ label }) => label ?? []))];
   if (labels.length === 0) return undefined;
-  const { classNames: names, spec: { numClasses } } = model;
-  return shortened(labels.map((label) => className(label, { names, numClasses })));
+  const classes = classesOf(model);
+  return shortened(labels.map((label) => className(label, classes)));
 }
 
 function guidanceOf(

@@ -10,7 +10,7 @@ import { decodeImage, imageGrid } from "../../lib/io/images.ts";
 import type { NpyArray } from "../../lib/io/npy.ts";
 import { writeNpz } from "../../lib/io/npz.ts";
 import { refuseFullFolder, type ShardSample, writeTarShards } from "../../lib/io/tar_shards.ts";
-import { className } from "./classes.ts";
+import { type Classes, className } from "./classes.ts";
 import type { Sample } from "./plan.ts";
 import type { Store } from "./store.ts";
 
@@ -96,7 +96,7 @@ export async function writeSamplesNpz(
 export async function writeShards(
   dir: string,
   { store, samples, classes }: Omit<Pictures, "size"> & {
-    classes: { names: readonly string[]; numClasses: number };
+    classes: Classes;
   },
 ): Promise<number> {
   const text = (value: unknown) => new TextEncoder().encode(String(value));

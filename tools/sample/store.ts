@@ -11,7 +11,7 @@ import {
   writeTextFileAtomic,
 } from "../../lib/io/atomic.ts";
 import { jsonDifferences } from "../../lib/training/json_differences.ts";
-import { className } from "./classes.ts";
+import { type Classes, className } from "./classes.ts";
 import type { PixelSettings, Sample } from "./plan.ts";
 
 const SETTINGS_FILE = "settings.json";
@@ -50,7 +50,7 @@ export async function openStore(
     settings: PixelSettings;
     /** Written beside the settings, for people. */
     about: Record<string, unknown>;
-    classes: { names: readonly string[]; numClasses: number };
+    classes: Classes;
   },
 ): Promise<Store> {
   const names = await namesIn(dir);
