@@ -26,6 +26,10 @@ import {
 const presetNames = Object.keys(presets) as ModelPresetName[];
 const about = (description: string) => ({ description });
 
+const size = z.union([whole(4), z.tuple([whole(4), whole(4)])]);
+const sides = (size: number | [number, number]): [number, number] =>
+  typeof size === "number" ? [size, size] : size;
+
 const model = z.union([
   z.enum(presetNames),
   z.strictObject({ preset: z.enum(presetNames), ...specSchema.partial().shape }),
@@ -38,8 +42,11 @@ export const trainConfigSchema = z.strictObject({
   data: z.union([z.string().min(1), z.looseObject({ kind: z.string() })]).meta(about(
     "Pictures: a path, whose kind is found by looking, or a source in full, such as { kind: emoji }",
   )),
-  size: z.union([whole(4), z.tuple([whole(4), whole(4)])]).default(64).meta(about(
+  size: size.default(64).meta(about(
     "Side of the training images in pixels, or [height, width]",
+  )),
+  multiScale: z.array(size).min(2).exactOptional().meta(about(
+    "Sizes that batches have in turn, so that one model learns all; demos and evaluations keep `size`",
   )),
   model: model.exactOptional().meta(about(
     "A preset's name, a preset with differences, or a whole spec; by default a small HDiT for the size. " +
@@ -111,10 +118,14 @@ export type TrainConfig = z.input<typeof trainConfigSchema>;
 
 /** A configuration with every default filled in; plain JSON. */
 export type ResolvedConfig =
-  & Omit<z.output<typeof trainConfigSchema>, "$schema" | "data" | "size" | "model" | "sampling">
+  & Omit<
+    z.output<typeof trainConfigSchema>,
+    "$schema" | "data" | "size" | "multiScale" | "model" | "sampling"
+  >
   & {
     data: string | DataSource;
     size: [height: number, width: number];
+    multiScale?: [height: number, width: number][];
     /** Without channels and classes where they are the data's to say: see {@link modelFor}. */
     model: HditSpec;
     /** What of the model the configuration gives itself. */
@@ -143,13 +154,17 @@ export type ResolvedConfig =
  * ```
  */
 export function resolveConfig(config: TrainConfig): ResolvedConfig {
-  const { $schema: _, size: side, model: asked, ...rest } = parseConfig(trainConfigSchema, config, {
-    what: "the training configuration",
-  });
-  const size: [number, number] = typeof side === "number" ? [side, side] : side;
+  const { $schema: _, size: side, multiScale, model: asked, ...rest } = parseConfig(
+    trainConfigSchema,
+    config,
+    {
+      what: "the training configuration",
+    },
+  );
+  const size = sides(side), scales = multiScale?.map(sides);
   const given = typeof asked === "object" ? asked : undefined;
   const spec = modelOf(asked, size);
-  checkSpec(spec, size);
+  for (const each of [size, ...scales ?? []]) checkSpec(spec, each);
   if (rest.batchSize % rest.accumulate !== 0) {
     throw new RangeError(
       `Cannot train as batchSize must be a multiple of accumulate: batchSize is ${rest.batchSize}, accumulate is ${rest.accumulate}`,
@@ -158,6 +173,7 @@ export function resolveConfig(config: TrainConfig): ResolvedConfig {
   return {
     ...rest,
     size,
+    ...(scales && { multiScale: scales }),
     model: spec,
     given: { channels: given?.inChannels !== undefined, classes: given?.numClasses !== undefined },
   } as ResolvedConfig;

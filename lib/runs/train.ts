@@ -99,8 +99,10 @@ export async function* runTraining(
   const { dir, config } = plan, { onStep, sliceSeconds = 1, chart = inNotebook() } = options;
   const signal = stopSignal(options);
   await saveRunConfig(dir, configFile(plan));
-  await using feeder = openFeeder(plan.dataset.train, {
-    size: config.size,
+  const { multiScale } = config, split = plan.dataset.train;
+  for (const size of multiScale ?? []) await split.load(size);
+  await using feeder = openFeeder(split, {
+    ...(multiScale ? { multiScale } : { size: config.size }),
     batchSize: config.batchSize,
     seed: config.seed,
     augmentProb: config.augment,

@@ -41,7 +41,13 @@ export function trainingOptions(
     },
     batchAt: async (index) => {
       const { images, labels, augCond } = await feeder.batchAt(index);
-      return { images: denseData(images), labels, ...(augCond && { augCond }) };
+      const [, height, width] = images.shape;
+      return {
+        images: denseData(images),
+        labels,
+        size: [height, width],
+        ...(augCond && { augCond }),
+      };
     },
     steps: Math.ceil(config.images / config.batchSize),
     // what must be the same to go on, and the names that a sampler of a checkpoint should know
@@ -49,6 +55,7 @@ export function trainingOptions(
       data: config.data,
       batchSize: config.batchSize,
       augment: config.augment,
+      ...(config.multiScale && { multiScale: config.multiScale }),
       classes: dataset.classes,
     },
     save: { dir: checkpointFolder(dir), everySeconds: save.everySeconds, keep: save.keep },

@@ -256,17 +256,3 @@ function measure(
     shown: { noiseScale: measured.noiseScale },
   };
 }
-
-/**
- * Trains to the end, yielding after each step what `openTraining` reports together with the run.
- *
- * The run's tensors are valid until the next step; after the last step they are the caller's to
- * dispose, by `run.dispose()`.
- */
-export async function* train<P>(
-  options: TrainOptions<P>,
-): AsyncGenerator<StepReport & { run: TrainingRun<P> }, TrainingRun<P>, void> {
-  const run = await openTraining(options);
-  for await (const report of run.steps()) yield { ...report, run };
-  return run;
-}

@@ -45,11 +45,14 @@ export function makeStepper<P>(settings: TrainSettings<P>): Stepper<P> {
   const whole = compile(makeTrainStep<P, BatchTensors>({ ...options, loss }));
   const micro = compile(makeMicroStep<P, BatchTensors>({ loss, rules, parts }));
   const update = compile(makeUpdate<P>(options));
-  let sites: DropoutSites | undefined;
+  const sitesBySize = new Map<string, DropoutSites>();
 
   const tensorsOf = (params: P, { batch, rows }: { batch: StepBatch; rows: number[] }) => {
     const tensors = batchTensors(batch, rows);
-    sites ??= findDropoutSites(settings.model, { params, batch: tensors });
+    const size = `${tensors.images.shape}`;
+    const sites = sitesBySize.get(size) ??
+      findDropoutSites(settings.model, { params, batch: tensors });
+    sitesBySize.set(size, sites);
     if (sites.length === 0) return tensors;
     const { seed } = settings, { step } = batch;
     return { ...tensors, dropout: dropoutMasks(sites, { seed, step, rows }) };

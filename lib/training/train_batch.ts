@@ -9,6 +9,8 @@ export type TrainBatch = {
   images: Float32Array;
   labels?: ArrayLike<number>;
   augCond?: Float32Array; // [B, 9]
+  /** Where it is not the run's size: batches of several sizes train one model. */
+  size?: readonly [height: number, width: number];
 };
 
 /** All that one step takes besides the state, as plain numbers. */
@@ -39,10 +41,10 @@ export type BatchTensors = {
  * Throws a RangeError when the batch does not hold whole images or its labels are wrong.
  */
 export function drawBatch<P>(
-  { model, seed, size: [H, W], density, classDropout }: TrainSettings<P>,
+  { model, seed, size, densityAt, classDropout }: TrainSettings<P>,
   { step, given }: { step: number; given: TrainBatch },
 ): StepBatch {
-  const { images, labels, augCond } = given, C = model.channels;
+  const { images, labels, augCond } = given, [H, W] = given.size ?? size, C = model.channels;
   const B = images.length / (H * W * C);
   if (!(Number.isInteger(B) && B >= 1)) {
     throw new RangeError(
@@ -50,7 +52,7 @@ export function drawBatch<P>(
     );
   }
   const stream = (name: string) => ({ seed, stream: `train/${name}` });
-  const u = stratify(uniforms(stream("sigma"), step, B));
+  const u = stratify(uniforms(stream("sigma"), step, B)), density = densityAt([H, W]);
   const batch: StepBatch = {
     step,
     shape: [B, H, W, C],

@@ -19,7 +19,7 @@ export type TrainOptions<P> = {
   seed?: number; // 0
   sigmaData?: number; // 0.5
   weighting?: Weighting; // soft-min-snr
-  density?: Density; // the paper's, for this size
+  density?: Density; // the paper's, for the size of a batch
   lossScales?: number; // 1
   optimiser?: OptimiserOptions; // the paper's AdamW
   lrSchedule?: LrSchedule; // constant
@@ -108,8 +108,11 @@ export function resolveTrainOptions<P>(options: TrainOptions<P>) {
     }),
   );
   const { everySeconds = 10, keep = 2 } = options.save ?? {};
+  const { density } = options;
   return {
     ...process,
+    /** Of the noise levels of batches of a size. */
+    densityAt: (size: readonly [number, number]) => density ?? paperDensity(size, { sigmaData }),
     model,
     normJump,
     identity,

@@ -140,3 +140,16 @@ Deno.test("train() starts from the weights of another size and other classes", a
     treeDispose(params);
   });
 });
+
+Deno.test("train() trains one model on several sizes in turn", async () => {
+  await temporary(async (dir) => {
+    const sizes = [16, [24, 16]] as [number, [number, number]];
+    const over = { multiScale: sizes, images: 16, demo: { every: 0 } } as Partial<TrainConfig>;
+    const events = await all(dir, {}, { ...over, accumulate: 1 });
+    assert.deepEqual(events.at(-1), { kind: "end", step: 4, images: 16, done: true });
+    await assert.rejects(
+      all(join(dir, "other"), {}, { ...over, multiScale: [16, 18] }),
+      /height must be a multiple of 8/,
+    );
+  });
+});

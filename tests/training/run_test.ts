@@ -8,13 +8,11 @@ import { treeDispose, treeEntries } from "../../lib/engine/tree.ts";
 import { presets } from "../../lib/models/presets.ts";
 import { loadCheckpoint } from "../../lib/training/checkpoint.ts";
 import { emaDecay } from "../../lib/training/ema.ts";
-import {
-  openTraining,
-  type OptimiserOptions,
-  train,
-  type TrainOptions,
-} from "../../lib/training/run.ts";
+import { openTraining, type OptimiserOptions, type TrainOptions } from "../../lib/training/run.ts";
 import { toyBatches, toyModel, type ToyParams } from "./toy_model.ts";
+import { paperDensity, sigmaAt } from "../../lib/diffusion/densities.ts";
+import { stratify } from "../../lib/diffusion/stratified.ts";
+import { uniforms } from "../../lib/engine/random.ts";
 
 const toy = (change: Partial<TrainOptions<ToyParams>> = {}): TrainOptions<ToyParams> => ({
   model: toyModel({ numClasses: 3, dropout: 0.3 }),
@@ -289,7 +287,8 @@ Deno.test("openTraining() refuses batches and options that make no sense", async
   await setEngine("cpu");
   const fails = async (change: Partial<TrainOptions<ToyParams>>, message: RegExp) => {
     await assert.rejects(async () => {
-      for await (const _ of train(toy(change)));
+      const training = await openTraining(toy(change));
+      for await (const _ of training.steps());
     }, message);
   };
   await fails({ steps: NaN }, /steps is NaN/);
@@ -301,27 +300,43 @@ Deno.test("openTraining() refuses batches and options that make no sense", async
   await fails({ batchAt: () => ({ images, labels: [3] }), classDropout: 0 }, /one is 3/);
 });
 
-Deno.test("train() learns: the loss of a constant image falls by a factor", async () => {
+Deno.test("openTraining() learns: the loss of a constant image falls by a factor", async () => {
   await setEngine("cpu");
   const images = new Float32Array(4 * 12).fill(0.5);
   const losses: number[] = [];
-  let last;
-  for await (
-    const report of train({
-      model: toyModel(),
-      size: [2, 3],
-      batchAt: () => ({ images }),
-      steps: 300,
-      optimiser: { lr: 0.03 },
-    })
-  ) {
-    losses.push(report.loss);
-    last = report.run;
-  }
-  last!.dispose();
+  const training = await openTraining({
+    model: toyModel(),
+    size: [2, 3],
+    batchAt: () => ({ images }),
+    steps: 300,
+    optimiser: { lr: 0.03 },
+  });
+  for await (const { loss } of training.steps()) losses.push(loss);
+  training.dispose();
   const mean = (v: number[]) => v.reduce((a, b) => a + b, 0) / v.length;
   const [first, end] = [mean(losses.slice(0, 30)), mean(losses.slice(-30))];
   assert.ok(end < 0.6 * first, `${first} to ${end}`);
+});
+
+Deno.test("openTraining() takes batches of several sizes, each with the noise levels of its size", async () => {
+  await setEngine("cpu");
+  const sizes = [[16, 16], [32, 16]] as const, seen: number[][] = [];
+  const training = await openTraining({
+    model: hditModel({ ...presets.smoke, numClasses: 0 }),
+    size: sizes[0],
+    batchAt: (step) => {
+      const [H, W] = sizes[step % 2];
+      return { images: new Float32Array(2 * H * W * 3).fill(0.1), size: sizes[step % 2] };
+    },
+    steps: 2,
+  });
+  for await (const { sigmas } of training.steps()) seen.push([...sigmas]);
+  training.dispose();
+  const u = (step: number) => stratify(uniforms({ seed: 0, stream: "train/sigma" }, step, 2));
+  const expected = [0, 1].map((step) =>
+    [...u(step)].map((p) => Math.fround(sigmaAt(paperDensity(sizes[step], { sigmaData: 0.5 }), p)))
+  );
+  assert.deepEqual(seen, expected);
 });
 
 Deno.test("openTraining() leaves no tensors behind and does not grow", async () => {
