@@ -22,7 +22,7 @@ export function command(name: string, description: string): Command {
  * Parses the arguments, runs the command's action, and sets the exit code: 0, 1 where the action
  * fails, 2 where the arguments are wrong.
  *
- * A failing action's message is printed, followed by the project's own frames of its stack.
+ * A failing action's message is printed; of what is not the user's to mend, the project's own frames of the stack too.
  */
 export async function runCommand(
   program: Command,
@@ -43,6 +43,8 @@ export async function runCommand(
 
 function describeFailure(error: unknown): string {
   if (!(error instanceof Error)) return `error: ${String(error)}`;
+  // the library's own refusals say all that there is to know
+  if (/^Cannot /.test(error.message)) return `error: ${error.message}`;
   const frames = (error.stack ?? "").split("\n")
     .filter((line) => /^\s+at .*file:/.test(line) && !line.includes("/node_modules/"));
   return [`error: ${error.message}`, ...frames.slice(0, 5)].join("\n");

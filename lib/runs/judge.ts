@@ -44,7 +44,12 @@ export function openJudge({ config, spec, dataset }: TrainPlan): Judge {
       batchSize: BATCH,
       ...(signal && { signal }),
       onStep: ({ step, steps, batch, batches }) =>
-        onProgress?.({ what, done: batch * steps + step + 1, total: batches * steps }),
+        onProgress?.({
+          what,
+          done: batch * steps + step + 1,
+          total: batches * steps,
+          note: `batch ${batch + 1} of ${batches}`,
+        }),
     });
     return ndarray(images, [n, ...size, dataset.channels]);
   };
