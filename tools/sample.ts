@@ -25,11 +25,13 @@ import { missingSamples } from "./sample/draw.ts";
 import { drawAll } from "./sample/draw_all.ts";
 import { fingerprint } from "./sample/fingerprint.ts";
 import { checkOutputs, type Outputs } from "./sample/outputs.ts";
-import { type DrawingFlags, planSamples, type Source } from "./sample/plan.ts";
+import { readLowResolution } from "./sample/low_resolution.ts";
+import { type DrawingFlags, planSamples, sizeOf, type Source } from "./sample/plan.ts";
 import { defaultFolder, openStore } from "./sample/store.ts";
 
 type Flags = DrawingFlags & Outputs & {
   guide?: string;
+  lowResolution?: string;
   weights?: ModelChoice["weights"];
   arm?: { arm: string; seed?: number };
   engine?: (typeof engineChoices)[number];
@@ -61,6 +63,10 @@ const program = command(
     "--size <pixels>",
     "64, or 64x96 (height x width) (default: that of the training)",
     sizeOption,
+  )
+  .option(
+    "--low-resolution <folder>",
+    "small pictures to start from, for a model of superResolution; one is drawn from each",
   )
   .optionsGroup("How:")
   .option("--sampler <name>", `${samplerKinds.join(", ")}`, choiceOption(samplerKinds))
@@ -123,7 +129,11 @@ async function main(path: string, flags: Flags): Promise<void> {
   const model = await open(path, { weights, ...arm });
   const guide = flags.guide === undefined ? undefined : await open(flags.guide, {});
   const n = pictures || flags.seeds ? flags.n : 1;
-  const plan = planSamples({ model, guide, engine: currentEngine() }, { ...flags, n });
+  const lowResolution = flags.lowResolution === undefined
+    ? undefined
+    : await readLowResolution(flags.lowResolution, { model, size: sizeOf(model, flags) });
+  const engine = currentEngine();
+  const plan = planSamples({ model, guide, lowResolution, engine }, { ...flags, n });
   const { samples, settings } = plan;
   const store = await openStore(flags.folder ?? defaultFolder(path, settings), {
     settings,

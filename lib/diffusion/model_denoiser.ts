@@ -10,14 +10,27 @@ export type Guide<G> = { model: DiffusionModel<G>; params: G; sigmaData?: number
 
 /** A model's denoiser, compiled: one graph for plain calls, one for guided calls. */
 export type ModelDenoiser<P> = {
-  /** The denoiser of a batch with these labels. */
-  of(params: P, options: { labels: tf.Tensor1D | undefined; guidance: Guidance }): Denoiser;
+  /** The denoiser of a batch with these conditions. */
+  of(
+    params: P,
+    options: {
+      labels: tf.Tensor1D | undefined;
+      selfCond?: tf.Tensor4D | undefined;
+      guidance: Guidance;
+    },
+  ): Denoiser;
   /** What calls cost so far, without and with guidance. */
   readonly stats: { plain: CompileStats; guided: CompileStats };
   dispose(): void;
 };
 
-type Inputs<P> = { params: P; x: tf.Tensor4D; sigma: tf.Tensor1D; labels?: tf.Tensor1D };
+type Inputs<P> = {
+  params: P;
+  x: tf.Tensor4D;
+  sigma: tf.Tensor1D;
+  labels?: tf.Tensor1D;
+  selfCond?: tf.Tensor4D;
+};
 type GuidedInputs<P, G> = Inputs<P> & {
   scale: tf.Scalar;
   rescale?: tf.Scalar;
@@ -41,9 +54,10 @@ export function modelDenoiser<P, G = P>(
   const plain = compile((inputs: Inputs<P>) => strong(inputs));
   const guided = compile(({ scale, rescale, guideParams, ...inputs }: GuidedInputs<P, G>) => {
     if (!weak) {
-      const { params, x, sigma, labels } = inputs, nullClass = model.numClasses;
+      const { params, x, sigma, labels, selfCond } = inputs, nullClass = model.numClasses;
+      const both = selfCond && { selfCond: tf.concat([selfCond, selfCond]) };
       return guidedDenoise(
-        (x, sigma, { classCond }) => strong({ params, x, sigma, labels: classCond }),
+        (x, sigma, { classCond }) => strong({ params, x, sigma, labels: classCond, ...both }),
         { x, sigma, labels: labels!, nullClass, scale, rescale },
       );
     }
@@ -53,8 +67,8 @@ export function modelDenoiser<P, G = P>(
     return rescale ? rescaleGuided({ guided: out, conditional, rescale }) : out;
   });
   return {
-    of: (params, { labels, guidance }) => async (x, sigma) => {
-      const inputs = { params, x, sigma, ...(labels && { labels }) };
+    of: (params, { labels, selfCond, guidance }) => async (x, sigma) => {
+      const inputs = { params, x, sigma, ...(labels && { labels }), ...(selfCond && { selfCond }) };
       if (!isGuided((await sigma.data())[0], guidance)) return await plain(inputs);
       const { guidanceScale = 1, guidanceRescale = 0 } = guidance;
       const scalars = {
@@ -77,12 +91,15 @@ export function modelDenoiser<P, G = P>(
 /** D of a model, as a function of tensors; an unconditional model takes no notice of labels. */
 function denoise<P>(model: DiffusionModel<P>, sigmaData: number) {
   const { prediction: kind = "edm", numClasses } = model;
-  return ({ params, x, sigma, labels }: Inputs<P>): tf.Tensor4D => {
+  return ({ params, x, sigma, labels, selfCond }: Inputs<P>): tf.Tensor4D => {
     const run = preconditioned((x, sigma, cond) => model.apply(params, { x, sigma, cond }), {
       kind,
       sigmaData,
     });
-    return run(x, sigma, labels && numClasses > 0 ? { classCond: labels } : {});
+    return run(x, sigma, {
+      ...(labels && numClasses > 0 ? { classCond: labels } : {}),
+      ...(selfCond ? { selfCond } : {}),
+    });
   };
 }
 

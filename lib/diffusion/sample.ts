@@ -37,7 +37,7 @@ export function imageSampler<P, G = P>(
   const sample = async (params: P, options: SampleImagesOptions): Promise<Float32Array> => {
     const run = resolveSampleOptions(model, options, { hasGuide: guide !== undefined });
     guide?.model.check(run.size);
-    const { batchSize, sampler, sigmas } = run, { onStep, signal } = options;
+    const { batchSize, sampler, sigmas } = run, { onStep, signal, selfCond: given } = options;
     const [H, W] = run.size, each = H * W * model.channels;
     const shape = [batchSize, H, W, model.channels];
     const out = new Float32Array(run.n * each);
@@ -47,26 +47,42 @@ export function imageSampler<P, G = P>(
       const rows = Array.from({ length: batchSize }, (_, i) => first + Math.min(i, count - 1));
       const seeds = rows.map((i) => run.seeds[i]);
       const labels = run.labels && tf.tensor1d(rows.map((i) => run.labels![i]), "int32");
+      const selfCond = given && takeRows(given, rows, [H, W, model.channels]);
       const unit = seededNormals({ seeds, stream: "start", counter: 0, shape });
       const start = await combine([sigmas[0], unit]); // x_T = sigmaMax N(0, I)
       const callback = onStep &&
         ((info: StepInfo) =>
           onStep({ step: info.step, steps: sigmas.length - 1, batch, batches, info }));
-      const x = await sampleWith(denoiser.of(params, { labels, guidance: options }), start, {
-        sampler,
-        sigmas,
-        noise: run.noise === "brownian"
-          ? brownianNoise({ seeds, shape })
-          : seededNoise({ seeds, shape }),
-        signal,
-        callback,
-      });
+      const x = await sampleWith(
+        denoiser.of(params, { labels, selfCond, guidance: options }),
+        start,
+        {
+          sampler,
+          sigmas,
+          noise: run.noise === "brownian"
+            ? brownianNoise({ seeds, shape })
+            : seededNoise({ seeds, shape }),
+          signal,
+          callback,
+        },
+      );
       out.set((await x.data()).subarray(0, count * each), first * each);
-      tf.dispose([unit, start, x, ...(labels ? [labels] : [])]);
+      tf.dispose([unit, start, x, ...(labels ? [labels] : []), ...(selfCond ? [selfCond] : [])]);
     }
     return out;
   };
   return { sample, stats: denoiser.stats, dispose: denoiser.dispose };
+}
+
+/** Rows of images [n, H, W, C], in that order. */
+function takeRows(
+  images: Float32Array,
+  rows: readonly number[],
+  [H, W, C]: [number, number, number],
+): tf.Tensor4D {
+  const each = H * W * C, out = new Float32Array(rows.length * each);
+  rows.forEach((row, i) => out.set(images.subarray(row * each, (row + 1) * each), i * each));
+  return tf.tensor4d(out, [rows.length, H, W, C]);
 }
 
 /**

@@ -22,6 +22,8 @@ export type SampleImagesOptions = Guidance & {
   seeds?: readonly number[];
   /** A class a sample; required to be absent for unconditional models, by default i mod numClasses. */
   labels?: ArrayLike<number>;
+  /** For models with selfConditioning: an image a sample, [n, H, W, C], such as one with little detail. */
+  selfCond?: Float32Array;
   /**
    * Noise that stochastic samplers add: `independent` in each step, or increments of one `brownian` path,
    * with which a seed's sample converges as the steps grow.
@@ -55,6 +57,12 @@ export function resolveSampleOptions<P>(
   if (!(seeds.length === n)) {
     throw new RangeError(
       `Cannot sample as there must be a seed a sample: ${seeds.length}, not ${n}`,
+    );
+  }
+  const { selfCond } = options, pixels = n * size[0] * size[1] * model.channels;
+  if (!(selfCond === undefined || selfCond.length === pixels)) {
+    throw new RangeError(
+      `Cannot sample as selfCond must be an image a sample, ${pixels} numbers: it has ${selfCond.length}`,
     );
   }
   checkGuidance(options);

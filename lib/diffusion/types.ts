@@ -7,7 +7,7 @@ export type Cond = {
   mappingCond?: tf.Tensor2D; // [B, mappingCondDim]
   crossCond?: tf.Tensor3D; // [B, tokens, crossCondDim]
   crossCondPadding?: tf.Tensor2D; // [B, tokens], 1 where there is a token
-  selfCond?: tf.Tensor4D; // an earlier estimate of the image
+  selfCond?: tf.Tensor4D; // an earlier estimate of the image, or what little of it is known
 };
 
 /** The inner network F: takes the scaled noisy image and the raw noise level. */

@@ -48,6 +48,9 @@ export const trainConfigSchema = z.strictObject({
   multiScale: z.array(size).min(2).exactOptional().meta(about(
     "Sizes that batches have in turn, so that one model learns all; demos and evaluations keep `size`",
   )),
+  superResolution: z.strictObject({ factor: whole(2) }).exactOptional().meta(about(
+    "Learn to draw a picture from one that is this many times smaller",
+  )),
   model: model.exactOptional().meta(about(
     "A preset's name, a preset with differences, or a whole spec; by default a small HDiT for the size. " +
       "Channels and classes are the data's, unless they are given here",
@@ -165,6 +168,13 @@ export function resolveConfig(config: TrainConfig): ResolvedConfig {
   const given = typeof asked === "object" ? asked : undefined;
   const spec = modelOf(asked, size);
   for (const each of [size, ...scales ?? []]) checkSpec(spec, each);
+  const { superResolution: { factor } = { factor: 1 } } = rest;
+  for (const side of [size, ...scales ?? []].flat()) {
+    if (side % factor === 0) continue;
+    throw new RangeError(
+      `Cannot train as superResolution.factor must divide the sides of images: factor is ${factor}, a side is ${side}`,
+    );
+  }
   if (rest.batchSize % rest.accumulate !== 0) {
     throw new RangeError(
       `Cannot train as batchSize must be a multiple of accumulate: batchSize is ${rest.batchSize}, accumulate is ${rest.accumulate}`,
@@ -206,7 +216,7 @@ export function defaultModel(size: readonly [number, number]): HditSpec {
  * @throws {RangeError} where what the configuration gives does not fit the data.
  */
 export function modelFor(
-  { model, given, size }: ResolvedConfig,
+  { model, given, size, superResolution }: ResolvedConfig,
   data: { channels: number; classes: readonly string[] },
 ): HditSpec {
   const classes = data.classes.length > 1 ? data.classes.length : 0;
@@ -225,6 +235,7 @@ export function modelFor(
     inChannels: data.channels,
     outChannels: data.channels,
     numClasses: given.classes ? model.numClasses : classes,
+    ...(superResolution && { selfConditioning: true }),
   };
   checkSpec(spec, size);
   return spec;

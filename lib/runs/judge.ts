@@ -1,6 +1,8 @@
 import { join } from "@std/path";
 import ndarray from "ndarray";
 import { heldOut } from "../data/batches.ts";
+import { denseData } from "../data/dense.ts";
+import { lowResolutionOf } from "../data/training_batch.ts";
 import { hditModel } from "../diffusion/diffusion_model.ts";
 import { imageSampler } from "../diffusion/sample.ts";
 import { imageGrid } from "../io/images.ts";
@@ -31,12 +33,20 @@ export function openJudge({ config, spec, dataset }: TrainPlan): Judge {
   const evaluator = heldOutEvaluator(model, { sigmaData });
   const sampler = imageSampler(model, { sigmaData });
   let features: FeatureExtractor | undefined;
+  const pictures = (n: number) => heldOut(dataset.test, { size, n, seed: EVALUATION_SEED });
+  // what a super-resolution model starts from: held-out pictures with little detail
+  const { superResolution } = config;
+  const lowResolution = (n: number) =>
+    superResolution && denseData(lowResolutionOf(pictures(n).images, superResolution));
 
   const sample = async (
     params: HditParams,
     { n, what, signal, onProgress }: Work & { n: number; what: string },
   ) => {
+    const selfCond = lowResolution(n), labels = selfCond && { labels: pictures(n).labels };
     const images = await sampler.sample(params, {
+      ...(selfCond && { selfCond }),
+      ...(spec.numClasses > 0 && labels),
       ...sampling,
       size,
       n,
@@ -58,7 +68,8 @@ export function openJudge({ config, spec, dataset }: TrainPlan): Judge {
     async evaluate(params, { signal, onProgress }) {
       const { byImage: _, ...loss } = await heldOutQuality(evaluator, {
         params,
-        pictures: heldOut(dataset.test, { size, n, seed: EVALUATION_SEED }),
+        pictures: pictures(n),
+        selfCond: lowResolution(n),
         numClasses: spec.numClasses,
         sigmas,
         batchSize: BATCH,

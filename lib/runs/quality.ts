@@ -27,9 +27,10 @@ export type HeldOutQuality = {
 /** The loss of parameters on held-out pictures, [n, H, W, C] with labels; every level counts alike. */
 export async function heldOutQuality<P>(
   evaluator: HeldOutEvaluator<P>,
-  { params, pictures, numClasses, sigmas, batchSize, signal }: {
+  { params, pictures, selfCond, numClasses, sigmas, batchSize, signal }: {
     params: P;
     pictures: Batch;
+    selfCond?: Float32Array | undefined;
     numClasses: number;
     sigmas: readonly number[];
     batchSize: number;
@@ -40,6 +41,7 @@ export async function heldOutQuality<P>(
   const { mean: overall, levels } = await evaluator.evaluate(params, {
     images: denseData(pictures.images),
     ...(numClasses > 0 && { labels: pictures.labels }),
+    ...(selfCond && { selfCond }),
     size: [height, width],
     sigmas,
     seed: EVALUATION_SEED,

@@ -99,13 +99,14 @@ export async function* runTraining(
   const { dir, config } = plan, { onStep, sliceSeconds = 1, chart = inNotebook() } = options;
   const signal = stopSignal(options);
   await saveRunConfig(dir, configFile(plan));
-  const { multiScale } = config, split = plan.dataset.train;
+  const { multiScale, superResolution } = config, split = plan.dataset.train;
   for (const size of multiScale ?? []) await split.load(size);
   await using feeder = openFeeder(split, {
     ...(multiScale ? { multiScale } : { size: config.size }),
     batchSize: config.batchSize,
     seed: config.seed,
     augmentProb: config.augment,
+    ...(superResolution && { lowResolution: superResolution }),
   });
   const start = options.initFrom &&
     startParams(options.initFrom, { spec: plan.spec, seed: config.seed });

@@ -30,6 +30,8 @@ export type TrainedModel = {
   classNames: string[];
   /** How the run says that samples are drawn; empty where it does not. */
   sampling: { sampler?: Sampler; steps?: number; guidanceScale?: number };
+  /** Where it draws from pictures that are this many times smaller. */
+  superResolution?: { factor: number };
   /** What was read, for people. */
   source: string;
 };
@@ -91,7 +93,7 @@ type TrainingConfig = {
   prediction?: Prediction;
   size: [number, number];
   sigmaData: number;
-  more?: { classes?: string[] } | null;
+  more?: { classes?: string[]; superResolution?: { factor: number } } | null;
 };
 
 /** The model of a checkpoint of `openTraining`. */
@@ -100,7 +102,7 @@ export function fromCheckpoint(
   weights: Weights,
 ): TrainedModel {
   const { model: spec, prediction = "edm", size, sigmaData, more } = meta.config as TrainingConfig;
-  const { classes = [] } = more ?? {};
+  const { classes = [], superResolution } = more ?? {};
   const state: Record<string, tf.Tensor> = {};
   for (const name of stateDictShapes(spec).keys()) {
     const averaged = weights === "ema" ? tensors.get(`ema.${name}`) : undefined;
@@ -117,6 +119,7 @@ export function fromCheckpoint(
     sigmaMax: 160,
     classNames: classes.length === spec.numClasses ? classes : [],
     sampling: {},
+    ...(superResolution && { superResolution }),
     source: `${path}, step ${meta.step}`,
   };
 }

@@ -40,13 +40,14 @@ export function trainingOptions(
       ...(postHocEma && { postHocEma }),
     },
     batchAt: async (index) => {
-      const { images, labels, augCond } = await feeder.batchAt(index);
+      const { images, labels, augCond, selfCond } = await feeder.batchAt(index);
       const [, height, width] = images.shape;
       return {
         images: denseData(images),
         labels,
         size: [height, width],
         ...(augCond && { augCond }),
+        ...(selfCond && { selfCond: denseData(selfCond) }),
       };
     },
     steps: Math.ceil(config.images / config.batchSize),
@@ -56,6 +57,7 @@ export function trainingOptions(
       batchSize: config.batchSize,
       augment: config.augment,
       ...(config.multiScale && { multiScale: config.multiScale }),
+      ...(config.superResolution && { superResolution: config.superResolution }),
       classes: dataset.classes,
     },
     save: { dir: checkpointFolder(dir), everySeconds: save.everySeconds, keep: save.keep },

@@ -1,8 +1,8 @@
 import * as tf from "@tensorflow/tfjs";
 import type { DiffusionModel } from "../diffusion/diffusion_model.ts";
-import type { Cond } from "../diffusion/types.ts";
 import { uniforms } from "../engine/random.ts";
 import type { DropoutSource } from "../nn/dropout.ts";
+import { type BatchTensors, condOf } from "./train_batch.ts";
 
 /** The places of a model that drop something out, for one input shape; samples are the first dimension. */
 export type DropoutSites = { site: string; shape: number[]; rate: number }[];
@@ -15,23 +15,15 @@ export type DropoutSites = { site: string; shape: number[]; rate: number }[];
  */
 export function findDropoutSites<P>(
   model: DiffusionModel<P>,
-  { params, batch: { images, sigma, classCond, augCond } }: {
-    params: P;
-    batch: {
-      images: tf.Tensor4D;
-      sigma: tf.Tensor1D;
-      classCond?: tf.Tensor1D;
-      augCond?: tf.Tensor2D;
-    };
-  },
+  { params, batch }: { params: P; batch: BatchTensors },
 ): DropoutSites {
   const sites: DropoutSites = [];
-  const cond: Cond = { ...(classCond ? { classCond } : {}), ...(augCond ? { augCond } : {}) };
+  const { images: x, sigma } = batch, cond = condOf(batch);
   const source: DropoutSource = (site, shape, rate) => {
     sites.push({ site, shape: [...shape], rate });
     return tf.ones(shape);
   };
-  tf.tidy(() => void model.apply(params, { x: images, sigma, cond, dropout: source }));
+  tf.tidy(() => void model.apply(params, { x, sigma, cond, dropout: source }));
   return sites;
 }
 

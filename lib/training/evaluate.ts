@@ -2,6 +2,7 @@ import * as tf from "@tensorflow/tfjs";
 import type { DiffusionModel } from "../diffusion/diffusion_model.ts";
 import { denoisingLoss } from "../diffusion/loss.ts";
 import type { Weighting } from "../diffusion/weightings.ts";
+import type { Cond } from "../diffusion/types.ts";
 import { seededNormals } from "../diffusion/noise.ts";
 import { compile } from "../engine/compile.ts";
 
@@ -9,6 +10,7 @@ import { compile } from "../engine/compile.ts";
 export type HeldOutOptions = {
   images: Float32Array; // [n, H, W, C]
   labels?: ArrayLike<number>; // a class an image, for class-conditional models
+  selfCond?: Float32Array; // [n, H, W, C], for models with selfConditioning
   size: readonly [height: number, width: number];
   sigmas: readonly number[];
   seed?: number; // 0
@@ -47,17 +49,17 @@ export function heldOutEvaluator<P>(
     images: tf.Tensor4D;
     noise: tf.Tensor4D;
     sigma: tf.Tensor1D;
-    classCond?: tf.Tensor1D;
+    cond: Cond;
   };
-  const lossOf = compile(({ params, images, noise, sigma, classCond }: Inputs) =>
+  const lossOf = compile(({ params, images, noise, sigma, cond }: Inputs) =>
     denoisingLoss(
       (x, sigma, cond) => model.apply(params, { x, sigma, cond }),
-      { images, noise, sigma, cond: classCond ? { classCond } : {} },
+      { images, noise, sigma, cond },
       { sigmaData, weighting, prediction: model.prediction },
     )
   );
   const evaluate = async (params: P, options: HeldOutOptions): Promise<HeldOutLoss> => {
-    const { images, labels, size: [H, W], sigmas, seed = 0 } = options;
+    const { images, labels, selfCond, size: [H, W], sigmas, seed = 0 } = options;
     const each = H * W * model.channels, n = images.length / each;
     if (!(Number.isInteger(n) && n >= 1)) {
       throw new RangeError(
@@ -78,13 +80,19 @@ export function heldOutEvaluator<P>(
       // The last batch is filled up with its own last image, so that all have one shape.
       const rows = Array.from({ length: B }, (_, i) => Math.min(first + i, n - 1));
       const shape: [number, number, number, number] = [B, H, W, model.channels];
-      const data = new Float32Array(B * each);
-      rows.forEach((r, i) => data.set(images.subarray(r * each, (r + 1) * each), i * each));
-      const batch = tf.tensor4d(data, shape);
+      const take = (from: Float32Array): tf.Tensor4D => {
+        const data = new Float32Array(B * each);
+        rows.forEach((r, i) => data.set(from.subarray(r * each, (r + 1) * each), i * each));
+        return tf.tensor4d(data, shape);
+      };
+      const batch = take(images);
       const noise = rowNoise(rows, { seed, shape });
-      const classCond = model.numClasses > 0
-        ? tf.tensor1d(rows.map((r) => labels![r]), "int32")
-        : undefined;
+      const cond: Cond = {
+        ...(model.numClasses > 0
+          ? { classCond: tf.tensor1d(rows.map((r) => labels![r]), "int32") }
+          : {}),
+        ...(selfCond ? { selfCond: take(selfCond) } : {}),
+      };
       for (const [level, sigma] of sigmas.entries()) {
         options.signal?.throwIfAborted();
         const levels = tf.tensor1d(new Float32Array(B).fill(sigma));
@@ -93,13 +101,13 @@ export function heldOutEvaluator<P>(
           images: batch,
           noise,
           sigma: levels,
-          ...(classCond ? { classCond } : {}),
+          cond,
         });
         const values = await loss.data();
         rows.forEach((r, i) => all[level][r] = values[i]);
         tf.dispose([levels, loss]);
       }
-      tf.dispose([batch, noise, ...(classCond ? [classCond] : [])]);
+      tf.dispose([batch, noise, ...Object.values(cond)]);
     }
     const levels = sigmas.map((sigma, i) => ({ sigma, ...summary(all[i]), losses: all[i] }));
     return { mean: levels.reduce((sum, l) => sum + l.mean, 0) / levels.length, levels };

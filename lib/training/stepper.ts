@@ -3,7 +3,7 @@ import { compile, type CompileStats } from "../engine/compile.ts";
 import { treeDispose } from "../engine/tree.ts";
 import { addStats, makeMicroStep, microBatches, zeroGradients } from "./accumulate.ts";
 import { dropoutMasks, type DropoutSites, findDropoutSites } from "./dropout_masks.ts";
-import { type BatchTensors, batchTensors, type StepBatch } from "./train_batch.ts";
+import { type BatchTensors, batchTensors, condOf, type StepBatch } from "./train_batch.ts";
 import type { TrainSettings } from "./train_options.ts";
 import {
   type Leaves,
@@ -105,12 +105,12 @@ export function makeStepper<P>(settings: TrainSettings<P>): Stepper<P> {
 function lossOf<P>(
   { model, sigmaData, weighting, lossScales: scales }: TrainSettings<P>,
 ): Loss<P, BatchTensors> {
-  return (params, { images, noise, sigma, classCond, augCond, dropout }) => {
-    const cond = { ...(classCond ? { classCond } : {}), ...(augCond ? { augCond } : {}) };
+  return (params, batch) => {
+    const { images, noise, sigma, dropout } = batch;
     return denoisingLoss(
       (x, sigma, cond) =>
         model.apply(params, { x, sigma, cond, dropout: dropout && ((site) => dropout[site]) }),
-      { images, noise, sigma, cond },
+      { images, noise, sigma, cond: condOf(batch) },
       { sigmaData, weighting, scales, prediction: model.prediction },
     );
   };

@@ -1,5 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import { sigmaAt } from "../diffusion/densities.ts";
+import type { Cond } from "../diffusion/types.ts";
 import { stratify } from "../diffusion/stratified.ts";
 import { normals, uniforms } from "../engine/random.ts";
 import type { TrainSettings } from "./train_options.ts";
@@ -9,6 +10,7 @@ export type TrainBatch = {
   images: Float32Array;
   labels?: ArrayLike<number>;
   augCond?: Float32Array; // [B, 9]
+  selfCond?: Float32Array; // [B, H, W, C], for models with selfConditioning
   /** Where it is not the run's size: batches of several sizes train one model. */
   size?: readonly [height: number, width: number];
 };
@@ -22,6 +24,7 @@ export type StepBatch = {
   sigma: Float32Array; // [B]
   classCond?: Int32Array; // [B]
   augCond?: Float32Array; // [B, 9]
+  selfCond?: Float32Array; // [B, H, W, C]
 };
 
 /** Some samples of a batch as tensors. */
@@ -31,6 +34,7 @@ export type BatchTensors = {
   sigma: tf.Tensor1D;
   classCond?: tf.Tensor1D;
   augCond?: tf.Tensor2D;
+  selfCond?: tf.Tensor4D;
   dropout?: Record<string, tf.Tensor>;
 };
 
@@ -44,7 +48,9 @@ export function drawBatch<P>(
   { model, seed, size, densityAt, classDropout }: TrainSettings<P>,
   { step, given }: { step: number; given: TrainBatch },
 ): StepBatch {
-  const { images, labels, augCond } = given, [H, W] = given.size ?? size, C = model.channels;
+  const { images, labels, augCond, selfCond } = given,
+    [H, W] = given.size ?? size,
+    C = model.channels;
   const B = images.length / (H * W * C);
   if (!(Number.isInteger(B) && B >= 1)) {
     throw new RangeError(
@@ -60,6 +66,7 @@ export function drawBatch<P>(
     noise: normals(stream("noise"), step, images.length),
     sigma: Float32Array.from(u, (p) => sigmaAt(density, p)),
     ...(augCond ? { augCond } : {}),
+    ...(selfCond ? { selfCond } : {}),
   };
   if (model.numClasses === 0) return batch;
   if (!(labels && labels.length === B)) {
@@ -79,7 +86,7 @@ export function drawBatch<P>(
 
 /** The tensors of the samples `rows` of a batch, in that order. */
 export function batchTensors(
-  { shape: [B, ...image], images, noise, sigma, classCond, augCond }: StepBatch,
+  { shape: [B, ...image], images, noise, sigma, classCond, augCond, selfCond }: StepBatch,
   rows: readonly number[],
 ): BatchTensors {
   const n = rows.length, shape: [number, number, number, number] = [n, ...image];
@@ -94,6 +101,7 @@ export function batchTensors(
     sigma: tf.tensor1d(take(sigma)),
     ...(classCond ? { classCond: tf.tensor1d(take(classCond), "int32") } : {}),
     ...(augCond ? { augCond: tf.tensor2d(take(augCond), [n, augCond.length / B]) } : {}),
+    ...(selfCond ? { selfCond: tf.tensor4d(take(selfCond), shape) } : {}),
   };
 }
 
@@ -102,4 +110,13 @@ function checkLabel(label: number, numClasses: number): number {
   throw new RangeError(
     `Cannot train as labels must be whole numbers in [0, ${numClasses}): one is ${label}`,
   );
+}
+
+/** What the model is told of a batch besides the images. */
+export function condOf({ classCond, augCond, selfCond }: BatchTensors): Cond {
+  return {
+    ...(classCond ? { classCond } : {}),
+    ...(augCond ? { augCond } : {}),
+    ...(selfCond ? { selfCond } : {}),
+  };
 }

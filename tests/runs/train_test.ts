@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "@std/path";
+import { sampleImages } from "../../lib/diffusion/sample.ts";
 import { setEngine } from "../../lib/engine/engine.ts";
 import { treeDispose } from "../../lib/engine/tree.ts";
 import { initHdit } from "../../lib/models/hdit.ts";
@@ -8,6 +9,7 @@ import { growLevels } from "../../lib/models/spec.ts";
 import type { TrainConfig } from "../../lib/runs/config.ts";
 import { type LogRecord, ofKind, readLog } from "../../lib/runs/log.ts";
 import { train, type TrainEvent, type TrainRunOptions } from "../../lib/runs/train.ts";
+import { openTrainedModel } from "../../lib/runs/trained_model.ts";
 import { loadCheckpoint } from "../../lib/training/checkpoint.ts";
 
 await setEngine("onnxruntime");
@@ -150,6 +152,58 @@ Deno.test("train() trains one model on several sizes in turn", async () => {
     await assert.rejects(
       all(join(dir, "other"), {}, { ...over, multiScale: [16, 18] }),
       /height must be a multiple of 8/,
+    );
+  });
+});
+
+Deno.test("train() learns to draw from smaller pictures, and sampling starts from them", async () => {
+  await temporary(async (dir) => {
+    const model = { preset: "smoke", numClasses: 1 } as const;
+    const over = { superResolution: { factor: 4 }, images: 8, model } as const;
+    const events = await all(dir, {}, { ...over, optimiser: { kind: "adamw", lr: 0.02 } });
+    assert.deepEqual(events.at(-1), { kind: "end", step: 2, images: 8, done: true });
+    const { size: _, ...trained } = await openTrainedModel(dir);
+    assert.ok(trained.spec.selfConditioning);
+    assert.deepEqual(trained.superResolution, { factor: 4 });
+    const options = {
+      ...trained,
+      size: [16, 16] as const,
+      steps: 2,
+      labels: [0, 0],
+      seeds: [7, 7],
+    };
+    const starts = new Float32Array(2 * 16 * 16 * 3).fill(-0.9, 16 * 16 * 3);
+    const images = await sampleImages({ ...options, n: 2, selfCond: starts });
+    const [first, second] = [images.slice(0, 768), images.slice(768)];
+    assert.notDeepEqual(first, second); // the same noise, another start
+    const guided = await sampleImages({
+      ...options,
+      n: 2,
+      selfCond: starts,
+      guidanceScale: 1.5,
+      batchSize: 1,
+    });
+    assert.ok(guided.every(Number.isFinite));
+    const alone = await sampleImages({
+      ...options,
+      n: 1,
+      labels: [0],
+      seeds: [7],
+      selfCond: starts.slice(768),
+    });
+    const worst = alone.reduce(
+      (worst, value, i) => Math.max(worst, Math.abs(value - second[i])),
+      0,
+    );
+    assert.ok(worst < 1e-4, `${worst}`);
+    await assert.rejects(
+      sampleImages({ ...options, n: 2, selfCond: starts.slice(3) }),
+      /selfCond must be an image a sample, 1536 numbers: it has 1533/,
+    );
+    treeDispose(trained.params);
+    await assert.rejects(
+      all(join(dir, "x"), {}, { superResolution: { factor: 3 } }),
+      /factor is 3/,
     );
   });
 });

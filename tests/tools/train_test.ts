@@ -158,3 +158,40 @@ Deno.test("deno task train --schema prints the JSON schema of its configurations
     assert.ok("batchSize" in JSON.parse(out).properties);
   });
 });
+
+Deno.test("deno task train and sample make large pictures from small ones", async () => {
+  await temporary(async (dir) => {
+    const config = {
+      data: "photos",
+      size: 16,
+      model: { preset: "smoke", numClasses: 0 },
+      batchSize: 4,
+      images: 8,
+      superResolution: { factor: 2 },
+      sampling: { steps: 2 },
+      demo: { n: 2 },
+      evaluate: { heldOut: 2, sigmas: [1] },
+    };
+    await Deno.writeTextFile(join(dir, "super.json"), JSON.stringify(config));
+    const trained = await train(dir, "super.json");
+    assert.equal(trained.code, 0, trained.err);
+    const sample = async (...args: string[]) => {
+      const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+        args: ["run", "-A", "--no-check", join(root, "tools", "sample.ts"), "runs/super", ...args],
+        cwd: dir,
+        env: { NO_COLOR: "1" },
+        stdin: "null",
+      }).output();
+      const text = new TextDecoder();
+      return { code, out: text.decode(stdout), err: text.decode(stderr) };
+    };
+    const bare = await sample();
+    assert.match(bare.err, /2 times smaller: name a folder of them with --low-resolution/);
+    await Deno.remove(join(dir, "photos", "dogs", "torn.png"));
+    const { code, out, err } = await sample("--low-resolution", "photos", "--folder", "large");
+    assert.equal(code, 0, err);
+    assert.match(out, /12 of 16 x 16/);
+    const names = [...Deno.readDirSync(join(dir, "large"))].map(({ name }) => name).sort();
+    assert.ok(names.includes("seed000011_picture11.png"), names.join());
+  });
+});

@@ -40,7 +40,7 @@ export async function drawMissing(
     const samples = missing.slice(first, first + plan.batchSize), n = samples.length;
     const images = await sampler.sample(params, {
       ...plan.options,
-      ...pick(samples),
+      ...pick(samples, plan),
       batchSize: n,
       ...(signal && { signal }),
       onStep: ({ step, steps }) =>
@@ -59,12 +59,21 @@ export async function drawMissing(
   }
 }
 
-/** Seeds and classes of samples, as `imageSampler` takes them. */
-export function pick(samples: readonly Sample[]) {
+/** Seeds, classes and starts of samples, as `imageSampler` takes them. */
+export function pick(samples: readonly Sample[], { lowResolution }: SamplePlan) {
   const labels = samples.flatMap(({ label }) => label ?? []);
   return {
     n: samples.length,
     seeds: samples.map(({ seed }) => seed),
     ...(labels.length > 0 && { labels }),
+    ...(lowResolution && {
+      selfCond: concat(samples.map(({ start }) => lowResolution.pictures[start!])),
+    }),
   };
+}
+
+function concat(pictures: readonly Float32Array[]): Float32Array {
+  const out = new Float32Array(pictures.length * pictures[0].length);
+  pictures.forEach((picture, i) => out.set(picture, i * picture.length));
+  return out;
 }

@@ -11,6 +11,7 @@ import { addsNoise, type Sampler } from "../../lib/diffusion/samplers/sampler.ts
 import type { EngineName } from "../../lib/engine/engine.ts";
 import type { TrainedModel } from "../export/trained_model.ts";
 import { parseClasses } from "./classes.ts";
+import type { LowResolution } from "./low_resolution.ts";
 
 /** A model to draw from, and a digest of its weights. */
 export type Source = TrainedModel & { fingerprint: string };
@@ -35,8 +36,8 @@ export type DrawingFlags = {
   batchSize?: number;
 };
 
-/** One picture: its seed, and its class where the model has classes. */
-export type Sample = { seed: number; label?: number };
+/** One picture: its seed, its class where the model has classes, and the number of the picture that it starts from. */
+export type Sample = { seed: number; label?: number; start?: number };
 
 /** All that decides the pixels of a sample, besides its seed and class; plain JSON. */
 export type PixelSettings = {
@@ -54,6 +55,7 @@ export type PixelSettings = {
   guidance: GuidanceSettings | null;
   noise: NonNullable<SampleImagesOptions["noise"]> | null; // null: the sampler takes none
   engine: EngineName;
+  lowResolution?: string; // a digest
 };
 
 type GuidanceSettings = {
@@ -71,7 +73,9 @@ export type SamplePlan = {
   samples: Sample[];
   batchSize: number;
   /** For `imageSampler`, without what differs from picture to picture. */
-  options: Omit<SampleImagesOptions, "n" | "seeds" | "labels">;
+  options: Omit<SampleImagesOptions, "n" | "seeds" | "labels" | "selfCond">;
+  /** What samples start from, by number. */
+  lowResolution?: LowResolution;
 };
 
 /**
@@ -80,12 +84,21 @@ export type SamplePlan = {
  * @throws {TypeError|RangeError} for what cannot be drawn, in the words of the command line.
  */
 export function planSamples(
-  { model, guide, engine }: { model: Source; guide?: Source | undefined; engine: EngineName },
+  { model, guide, lowResolution, engine }: {
+    model: Source;
+    guide?: Source | undefined;
+    lowResolution?: LowResolution | undefined;
+    engine: EngineName;
+  },
   flags: DrawingFlags,
 ): SamplePlan {
   checkDrawable(model);
-  const size = flags.size ?? model.size;
-  if (!size) throw new TypeError("Cannot sample as the size is not known: say --size PIXELS");
+  const size = sizeOf(model, flags);
+  if (model.superResolution && !lowResolution) {
+    throw new TypeError(
+      `Cannot sample as the model draws from pictures that are ${model.superResolution.factor} times smaller: name a folder of them with --low-resolution`,
+    );
+  }
   for (const { spec } of guide ? [model, guide] : [model]) hditModel(spec).check(size);
   const sampler = samplerOf(model, flags);
   const schedule = {
@@ -109,8 +122,10 @@ export function planSamples(
       guidance,
       noise,
       engine,
+      ...(lowResolution && { lowResolution: lowResolution.digest }),
     },
-    samples: samplesOf(model, flags),
+    samples: samplesOf(model, { ...flags, starts: lowResolution?.pictures.length }),
+    ...(lowResolution && { lowResolution }),
     batchSize: batchSizeOf(sampler, flags),
     options: {
       size,
@@ -124,6 +139,16 @@ export function planSamples(
       }),
     },
   };
+}
+
+/** The size that is asked for, or the trained one. */
+export function sizeOf(
+  { size: trained }: Source,
+  { size }: DrawingFlags,
+): readonly [number, number] {
+  const found = size ?? trained;
+  if (found) return found;
+  throw new TypeError("Cannot sample as the size is not known: say --size PIXELS");
 }
 
 function checkDrawable({ spec, source }: Source): void {
@@ -191,9 +216,12 @@ function guidanceOf(
   };
 }
 
-function samplesOf({ spec, classNames }: Source, flags: DrawingFlags): Sample[] {
+function samplesOf(
+  { spec, classNames }: Source,
+  flags: DrawingFlags & { starts?: number | undefined },
+): Sample[] {
   const { numClasses } = spec, { seeds, seed = 0, classes } = flags;
-  const n = flags.n ?? seeds?.length ?? 16;
+  const { starts } = flags, n = flags.n ?? seeds?.length ?? starts ?? 16;
   if (!(seeds === undefined || (flags.seed === undefined && seeds.length === n))) {
     throw new RangeError(
       flags.seed === undefined
@@ -207,6 +235,7 @@ function samplesOf({ spec, classNames }: Source, flags: DrawingFlags): Sample[] 
   return Array.from({ length: n }, (_, i) => ({
     seed: seeds?.[i] ?? seed + i,
     ...(labels.length > 0 && { label: labels[i % labels.length] }),
+    ...(starts !== undefined && { start: i % starts }),
   }));
 }
 

@@ -63,9 +63,10 @@ export async function openStore(
     );
   }
   const finished = new Set(names);
-  const nameOf = ({ seed, label }: Sample) => {
+  const nameOf = ({ seed, label, start }: Sample) => {
     const of = label === undefined ? "" : `_class${label}_${slug(className(label, classes))}`;
-    return `seed${String(seed).padStart(6, "0")}${of}.png`;
+    const from = start === undefined ? "" : `_picture${start}`;
+    return `seed${String(seed).padStart(6, "0")}${of}${from}.png`;
   };
   let opened = false;
   const open = async () => {

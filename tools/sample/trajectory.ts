@@ -29,7 +29,7 @@ export async function trajectoryOf(
   const estimates: Float32Array[] = [];
   await sampler.sample(params, {
     ...plan.options,
-    ...pick([sample]),
+    ...pick([sample], plan),
     ...(signal && { signal }),
     onStep: async ({ step, steps, info }) => {
       estimates.push(Float32Array.from(await info.denoised.data()));
