@@ -107,6 +107,7 @@ export * from "./lib/training/train_step.ts";
 export * from "./lib/data/batches.ts";
 export * from "./lib/data/augment.ts";
 export * from "./lib/data/dataset.ts";
+export * from "./lib/data/detect.ts";
 export * from "./lib/data/emoji.ts";
 export * from "./lib/data/feeder.ts";
 export * from "./lib/data/open_dataset.ts";

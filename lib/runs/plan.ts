@@ -4,7 +4,8 @@
  * @module
  */
 import type { Dataset } from "../data/dataset.ts";
-import { type DataSource, detectDataSource, openDataset } from "../data/open_dataset.ts";
+import { detectDataSource } from "../data/detect.ts";
+import { type DataSource, openDataset } from "../data/open_dataset.ts";
 import { currentEngine, type EngineName, setEngine } from "../engine/engine.ts";
 import { type Cost, cost } from "../models/cost.ts";
 import type { HditSpec } from "../models/spec.ts";

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { join } from "@std/path";
 import fc from "fast-check";
 import type { Dataset } from "../../lib/data/dataset.ts";
-import { detectDataSource, openDataset } from "../../lib/data/open_dataset.ts";
+import { detectDataSource } from "../../lib/data/detect.ts";
+import { openDataset } from "../../lib/data/open_dataset.ts";
 import { findPython, runPython } from "../python.ts";
 
 const found = await findPython("numpy", "PIL", "pyarrow");
