@@ -32,7 +32,8 @@ import { defaultFolder, openStore } from "./sample/store.ts";
 type Flags = DrawingFlags & Outputs & {
   guide?: string;
   lowResolution?: string;
-  weights?: ModelChoice["weights"];
+  weights?: "ema" | "raw";
+  emaLength?: number;
   arm?: { arm: string; seed?: number };
   engine?: (typeof engineChoices)[number];
   folder?: string;
@@ -102,6 +103,11 @@ const program = command(
   .option("--guide <CHECKPOINT>", "a weaker model to guide away from (autoguidance)")
   .optionsGroup("With what:")
   .option("--weights <kind>", "ema: averaged (default), or raw", choiceOption(["ema", "raw"]))
+  .option(
+    "--ema-length <sigma>",
+    "average of another length, such as 0.1, of a run with postHocEma",
+    numberOption({ above: 0, below: 0.28 }),
+  )
   .option("--arm <name>", "of an ablation run: base, or base-seed1 for another seed", armOption)
   .option("--batch-size <number>", "pictures at once (default: 16)", count)
   .option(
@@ -124,7 +130,11 @@ const program = command(
   .action(main);
 
 async function main(path: string, flags: Flags): Promise<void> {
-  const { weights = "ema", arm, force = false } = flags, pictures = wantsPictures(flags);
+  const { arm, force = false, emaLength: sigmaRel } = flags, pictures = wantsPictures(flags);
+  if (sigmaRel !== undefined && flags.weights !== undefined) {
+    throw new TypeError("Cannot use --ema-length and --weights together: leave out one");
+  }
+  const weights = sigmaRel === undefined ? flags.weights ?? "ema" : { sigmaRel };
   await setEngine(flags.engine ?? "auto");
   const model = await open(path, { weights, ...arm });
   const guide = flags.guide === undefined ? undefined : await open(flags.guide, {});

@@ -8,7 +8,6 @@ import { openParquet, type ParquetSource } from "./parquet.ts";
 import { openWebDataset, type WebDatasetSource } from "./webdataset.ts";
 import { openZip, type ZipSource } from "./zip_archive.ts";
 
-
 /** Where pictures come from; plain data, so that a run's configuration can hold it. */
 export type DataSource =
   | EmojiSource

@@ -10,7 +10,10 @@ import type { TrainedModel, Weights } from "./trained_model.ts";
  * The model of one of the reference's checkpoints: `.safetensors` for inference, which holds the averaged
  * weights alone, or `.pth` of its training program.
  */
-export async function inferenceModel(path: string, weights: Weights): Promise<TrainedModel> {
+export async function inferenceModel(
+  path: string,
+  weights: Weights & string,
+): Promise<TrainedModel> {
   const { config, spec, params } = await load(path, weights);
   // the arguments of the model's class alone say nothing of sizes and noise levels
   const known = "levels" in config ? undefined : parseKDiffusionConfig(config);
@@ -28,13 +31,13 @@ export async function inferenceModel(path: string, weights: Weights): Promise<Tr
   };
 }
 
-async function load(path: string, weights: Weights): Promise<LoadedModel> {
+async function load(path: string, weights: Weights & string): Promise<LoadedModel> {
   const kind = path.slice(path.lastIndexOf(".") + 1);
   switch (kind) {
     case "safetensors":
       if (weights === "ema") return await loadInferenceCheckpoint(path);
       throw new TypeError(
-        `Cannot take the raw weights as ${path} holds one set of weights, the averaged ones usually`,
+        `Cannot take other weights as ${path} holds one set of them, the averaged ones usually`,
       );
     case "pth":
     case "pt":

@@ -13,6 +13,7 @@ import { type HditParams, hditParamsFromStateDict } from "../models/hdit.ts";
 import type { HditSpec } from "../models/spec.ts";
 import { stateDictShapes } from "../models/state_dict.ts";
 import { type Checkpoint, loadCheckpoint, readCheckpoint } from "../training/checkpoint.ts";
+import { reconstructEma } from "../training/ema_snapshots.ts";
 import type { ResolvedConfig } from "./config.ts";
 import { inferenceModel } from "./inference_model.ts";
 
@@ -36,8 +37,11 @@ export type TrainedModel = {
   source: string;
 };
 
-/** The averaged weights of a training, or those that the optimiser left. */
-export type Weights = "ema" | "raw";
+/**
+ * The averaged weights of a training, those that the optimiser left, or, of a run with `postHocEma`, an average of any
+ * length (EDM2), put together from the stored ones.
+ */
+export type Weights = "ema" | "raw" | { sigmaRel: number };
 
 const CHECKPOINT = /^checkpoint_\d{8,}\.(safetensors|json)$/;
 
@@ -54,11 +58,18 @@ export async function openTrainedModel(
     throw new TypeError(`Cannot find a model as there is nothing at ${path}`);
   });
   if (!isFile) {
-    const trained = fromCheckpoint(await newestIn(path), weights);
+    const trained = typeof weights === "object"
+      ? await fromStoredAverages(join(path, "ema"), weights)
+      : fromCheckpoint(await newestIn(path), weights);
     const said = await samplingOf(path);
     if (!said) return trained;
     const { sigmaMin, sigmaMax, ...sampling } = said;
     return { ...trained, sigmaMin, sigmaMax, sampling };
+  }
+  if (typeof weights === "object") {
+    throw new TypeError(
+      `Cannot make an average of another length from one file: name the folder of a run with postHocEma, not ${path}`,
+    );
   }
   if (!CHECKPOINT.test(basename(path))) return await inferenceModel(path, weights);
   const checkpoint = await readCheckpoint(path).catch((error) => {
@@ -99,14 +110,39 @@ type TrainingConfig = {
 /** The model of a checkpoint of `openTraining`. */
 export function fromCheckpoint(
   { meta, tensors, path }: Omit<Checkpoint, "skipped">,
-  weights: Weights,
+  weights: Weights & string,
 ): TrainedModel {
-  const { model: spec, prediction = "edm", size, sigmaData, more } = meta.config as TrainingConfig;
+  return modelOf(meta.config as TrainingConfig, {
+    source: `${path}, step ${meta.step}`,
+    tensorOf: (name) => {
+      const averaged = weights === "ema" ? tensors.get(`ema.${name}`) : undefined;
+      return averaged ?? tensors.get(`params.${name}`); // buffers are not averaged
+    },
+  });
+}
+
+async function fromStoredAverages(
+  dir: string,
+  { sigmaRel }: { sigmaRel: number },
+): Promise<TrainedModel> {
+  const { tensors, config, step } = await reconstructEma(dir, { sigmaRel });
+  return modelOf(config as TrainingConfig, {
+    source: `${dir}, average of length ${sigmaRel} at step ${step}`,
+    tensorOf: (name) => tensors.get(name),
+  });
+}
+
+function modelOf(
+  { model: spec, prediction = "edm", size, sigmaData, more }: TrainingConfig,
+  { source, tensorOf }: {
+    source: string;
+    tensorOf: (name: string) => SafetensorsTensor | undefined;
+  },
+): TrainedModel {
   const { classes = [], superResolution } = more ?? {};
   const state: Record<string, tf.Tensor> = {};
   for (const name of stateDictShapes(spec).keys()) {
-    const averaged = weights === "ema" ? tensors.get(`ema.${name}`) : undefined;
-    const found = averaged ?? tensors.get(`params.${name}`); // buffers are not averaged
+    const found = tensorOf(name);
     if (found) state[name] = toTensor(found);
   }
   return {
@@ -120,7 +156,7 @@ export function fromCheckpoint(
     classNames: classes.length === spec.numClasses ? classes : [],
     sampling: {},
     ...(superResolution && { superResolution }),
-    source: `${path}, step ${meta.step}`,
+    source,
   };
 }
 

@@ -4,6 +4,7 @@ import { sampleImages } from "../../lib/diffusion/sample.ts";
 import { setEngine } from "../../lib/engine/engine.ts";
 import { treeDispose } from "../../lib/engine/tree.ts";
 import { initHdit } from "../../lib/models/hdit.ts";
+import { parseSafetensors } from "../../lib/io/safetensors.ts";
 import { presets } from "../../lib/models/presets.ts";
 import { growLevels } from "../../lib/models/spec.ts";
 import type { TrainConfig } from "../../lib/runs/config.ts";
@@ -204,6 +205,30 @@ Deno.test("train() learns to draw from smaller pictures, and sampling starts fro
     await assert.rejects(
       all(join(dir, "x"), {}, { superResolution: { factor: 3 } }),
       /factor is 3/,
+    );
+  });
+});
+
+Deno.test("openTrainedModel() puts together an average of any length", async () => {
+  await temporary(async (dir) => {
+    const over = { postHocEma: { everySteps: 3 }, demo: { every: 0 }, evaluate: { every: 0 } };
+    await all(dir, {}, over);
+    const name = "mapping.in_norm.scale", file = join(dir, "ema", "ema_00000012_0.05.safetensors");
+    const stored = parseSafetensors(await Deno.readFile(file)).tensors.get(name)!.data;
+    const opened = async (sigmaRel: number) => {
+      const { params } = await openTrainedModel(dir, { weights: { sigmaRel } });
+      const numbers = await params.mapping.in_norm.scale.data();
+      treeDispose(params);
+      return numbers;
+    };
+    const same = await opened(0.05), other = await opened(0.08);
+    const distance = (a: ArrayLike<number>) =>
+      Math.max(...Array.from(a, (value, i) => Math.abs(value - Number(stored[i]))));
+    assert.ok(distance(same) < 1e-6, `${distance(same)}`); // the stored one itself
+    assert.ok(distance(other) > 1e-6, `${distance(other)}`);
+    await assert.rejects(
+      openTrainedModel(file, { weights: { sigmaRel: 0.1 } }),
+      /from one file: name the folder of a run with postHocEma/,
     );
   });
 });

@@ -151,7 +151,7 @@ Deno.test("openModel() takes the reference's inference checkpoints", () =>
     assert.deepEqual(numbersOf(trained.params), numbersOf(params));
     assert.deepEqual([trained.spec, trained.size, trained.sigmaMax], [spec, [32, 48], 160]);
     treeDispose([params, trained.params]);
-    await assert.rejects(openModel(path, { weights: "raw" }), /holds one set of weights/);
+    await assert.rejects(openModel(path, { weights: "raw" }), /holds one set of them/);
   }));
 
 Deno.test("openModel() says what is wrong with a path", () =>

@@ -34,7 +34,12 @@ export async function openModel(
   { weights = "ema", ...arm }: ModelChoice = {},
 ): Promise<TrainedModel> {
   const run = await readAblation(path);
-  if (run) return await fromAblation(path, { run, weights, ...arm });
+  if (run) {
+    if (typeof weights === "string") return await fromAblation(path, { run, weights, ...arm });
+    throw new TypeError(
+      `Cannot make an average of another length as ablations store none: ${path}`,
+    );
+  }
   if (arm.arm !== undefined || arm.seed !== undefined) {
     throw new TypeError(
       `Cannot choose an arm or a seed as ${path} is not the folder of an ablation run`,
@@ -57,7 +62,10 @@ async function readAblation(dir: string): Promise<SavedRun | undefined> {
 
 async function fromAblation(
   dir: string,
-  { run, weights, arm = "base", seed = 0 }: ModelChoice & { run: SavedRun; weights: Weights },
+  { run, weights, arm = "base", seed = 0 }: ModelChoice & {
+    run: SavedRun;
+    weights: Weights & string;
+  },
 ): Promise<TrainedModel> {
   const name = `${arm}-seed${seed}`, root = join(dir, "checkpoints");
   const known: string[] = [];

@@ -19,7 +19,16 @@ export function describePlan(
   const { kind, steps, sigmaMin, sigmaMax, shift } = schedule;
   const calls = denoiserCalls(sampler, steps);
   const facts: [string, string | undefined][] = [
-    ["model", `${model.source}, ${weights === "ema" ? "averaged" : "raw"} weights`],
+    [
+      "model",
+      `${model.source}${
+        typeof weights === "object"
+          ? ""
+          : weights === "ema"
+          ? ", averaged weights"
+          : ", raw weights"
+      }`,
+    ],
     ["pictures", `${samples.length} of ${size.join(" x ")}, ${seedsOf(samples)}`],
     ["classes", classesDrawn(samples, model)],
     [
