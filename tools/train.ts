@@ -95,6 +95,7 @@ async function main(file: string | undefined, flags: Flags): Promise<void> {
     initFrom: start,
     resetEma: flags.resetEma,
     onProgress: bars.work,
+    onSkip: ({ title, reason }) => console.error(`\nskipped ${title}: ${reason}`),
     onStep: ({ images, loss, gradNorm, noiseScale }) =>
       bars.training(
         plan,

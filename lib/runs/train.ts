@@ -33,6 +33,8 @@ export type TrainRunOptions = {
   onStep?: (report: StepReport) => void;
   /** Called while pictures are decoded, a demo is drawn, a model evaluated. */
   onProgress?: WorkProgress | undefined;
+  /** Told of each picture that cannot be decoded while training goes on, once. */
+  onSkip?: ((skipped: { title: string; reason: string }) => void) | undefined;
   /** Stops in order, with a checkpoint. */
   signal?: AbortSignal | undefined;
   /** Stops in order after this time; the same call goes on. */
@@ -106,6 +108,7 @@ export async function* runTraining(
     batchSize: config.batchSize,
     seed: config.seed,
     augmentProb: config.augment,
+    ...(options.onSkip && { onSkip: options.onSkip }),
     ...(superResolution && { lowResolution: superResolution }),
   });
   const start = options.initFrom &&
