@@ -67,7 +67,7 @@ export async function decodePicture(
     case "emoji":
       return { pixels: await rasteriseEmoji(places.names[i], { size }), from: size };
     case "pixels":
-      return await resizePixels(places.block, { i, size, bytes });
+      return resizePixels(places.block, { i, size, bytes });
     case "ranges":
       return await decodeFile(await readRange(places, i), { size, bytes });
     case "parquet":
@@ -96,14 +96,14 @@ async function decodeFile(
 }
 
 /** Picture `i` of a block at another size, or with other channels. */
-async function resizePixels(
+function resizePixels(
   block: PixelBlock,
   { i, size: [height, width], bytes }: {
     i: number;
     size: readonly [number, number];
     bytes: 1 | 3 | 4;
   },
-): Promise<DecodedPicture> {
+): DecodedPicture {
   const each = block.height * block.width * block.bytes;
   const own = block.data.subarray(i * each, (i + 1) * each);
   const from = ndarray(own, [block.height, block.width, block.bytes]);
