@@ -97,7 +97,8 @@ Deno.test({
       const gone = setTimeout(() => Deno.exit(9), 20000);
       await new Promise((done) => interrupt.addEventListener("abort", done));
       console.log("aborted", interrupt.reason.name);
-      if (Deno.args[0] === "orderly") clearTimeout(gone);`;
+      if (Deno.args[0] === "orderly") clearTimeout(gone);
+      else await new Promise(() => {}); // still listening`;
     for (const manner of ["orderly", "stubborn"]) {
       const child = start(body, manner);
       const errors = new Response(child.stderr).text();
