@@ -5,8 +5,8 @@
  */
 import { join } from "@std/path";
 import ndarray, { type NdArray } from "ndarray";
-import { batchAt, heldOut } from "../lib/data/batches.ts";
 import { denseData } from "../lib/data/dense.ts";
+import { readBatch, readHeldOut } from "../lib/data/draw.ts";
 import type { Dataset } from "../lib/data/dataset.ts";
 import { hditModel } from "../lib/diffusion/diffusion_model.ts";
 import { imageSampler } from "../lib/diffusion/sample.ts";
@@ -65,8 +65,9 @@ export function trainingOptions(
   return {
     model: hditModel(spec),
     size: [size, size],
-    batchAt: (index) => {
-      const { images, labels } = batchAt(dataset.train, { size, batchSize, seed, index });
+    batchAt: async (index) => {
+      const source = dataset.train.source(size);
+      const { images, labels } = await readBatch(source, { batchSize, seed, index });
       return { images: denseData(images), labels };
     },
     steps: Math.ceil(images / batchSize),
@@ -249,7 +250,7 @@ async function heldOutLoss(
   try {
     const quality = await heldOutQuality(evaluator, {
       params: run.averaged(),
-      pictures: heldOut(dataset.test, { size, n, seed: EVALUATION_SEED }),
+      pictures: await readHeldOut(dataset.test, { size, n, seed: EVALUATION_SEED }),
       numClasses: arm.spec.numClasses,
       sigmas,
       batchSize,

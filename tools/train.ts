@@ -124,7 +124,7 @@ async function readConfig(file: string | undefined, flags: Flags): Promise<Train
   const { data, size, model, batchSize, accumulate, images, augment, seed, engine } = flags;
   const demo = flags.demoEvery, evaluate = flags.evaluateEvery, lr = flags.learningRate;
   const over = {
-    data: data === "emoji" ? { kind: "emoji" } : data,
+    data,
     size,
     model,
     batchSize,

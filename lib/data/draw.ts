@@ -6,7 +6,7 @@
 import ndarray from "ndarray";
 import { randomWords } from "../engine/random.ts";
 import { composePicture, drawAppearance } from "./compose.ts";
-import type { Batch, SplitSource } from "./dataset.ts";
+import type { Batch, Size, Split, SplitSource } from "./dataset.ts";
 import { decodePicture } from "./decode.ts";
 import type { PixelBlock } from "./pictures.ts";
 import { inParallel } from "./pool.ts";
@@ -138,6 +138,14 @@ export async function readBatch(
     },
   });
   return batch;
+}
+
+/** What `heldOut` gives of any split: pictures that are not held are read and decoded now. */
+export function readHeldOut(
+  split: Split,
+  { size, n, seed }: { size: Size; n: number; seed: number },
+): Promise<Batch> {
+  return readBatch(split.source(size), { batchSize: n, seed, index: 0 });
 }
 
 /** The first picture from `from` on that can be decoded, the last being followed by the first. */

@@ -9,6 +9,7 @@ import type { Prediction } from "./preconditioning.ts";
 import { resolveSampleOptions, type SampleImagesOptions } from "./sample_options.ts";
 import { combine, type StepInfo } from "./samplers/common.ts";
 import { sampleWith } from "./samplers/sampler.ts";
+import { takeRows } from "../take_rows.ts";
 
 export type { Guide } from "./model_denoiser.ts";
 export type { SampleImagesOptions } from "./sample_options.ts";
@@ -47,7 +48,8 @@ export function imageSampler<P, G = P>(
       const rows = Array.from({ length: batchSize }, (_, i) => first + Math.min(i, count - 1));
       const seeds = rows.map((i) => run.seeds[i]);
       const labels = run.labels && tf.tensor1d(rows.map((i) => run.labels![i]), "int32");
-      const selfCond = given && takeRows(given, rows, [H, W, model.channels]);
+      const selfCond = given &&
+        tf.tensor4d(takeRows(given, rows, { each }), [batchSize, H, W, model.channels]);
       const unit = seededNormals({ seeds, stream: "start", counter: 0, shape });
       const start = await combine([sigmas[0], unit]); // x_T = sigmaMax N(0, I)
       const callback = onStep &&
@@ -72,17 +74,6 @@ export function imageSampler<P, G = P>(
     return out;
   };
   return { sample, stats: denoiser.stats, dispose: denoiser.dispose };
-}
-
-/** Rows of images [n, H, W, C], in that order. */
-function takeRows(
-  images: Float32Array,
-  rows: readonly number[],
-  [H, W, C]: [number, number, number],
-): tf.Tensor4D {
-  const each = H * W * C, out = new Float32Array(rows.length * each);
-  rows.forEach((row, i) => out.set(images.subarray(row * each, (row + 1) * each), i * each));
-  return tf.tensor4d(out, [rows.length, H, W, C]);
 }
 
 /**

@@ -157,13 +157,9 @@ export type ResolvedConfig =
  * ```
  */
 export function resolveConfig(config: TrainConfig): ResolvedConfig {
-  const { $schema: _, size: side, multiScale, model: asked, ...rest } = parseConfig(
-    trainConfigSchema,
-    config,
-    {
-      what: "the training configuration",
-    },
-  );
+  const what = "the training configuration",
+    parsed = parseConfig(trainConfigSchema, config, { what });
+  const { $schema: _, size: side, multiScale, model: asked, ...rest } = parsed;
   const size = sides(side), scales = multiScale?.map(sides);
   const given = typeof asked === "object" ? asked : undefined;
   const spec = modelOf(asked, size);

@@ -1,7 +1,7 @@
 import { join } from "@std/path";
 import ndarray from "ndarray";
-import { heldOut } from "../data/batches.ts";
 import { denseData } from "../data/dense.ts";
+import { readHeldOut } from "../data/draw.ts";
 import { lowResolutionOf } from "../data/training_batch.ts";
 import { hditModel } from "../diffusion/diffusion_model.ts";
 import { imageSampler } from "../diffusion/sample.ts";
@@ -23,7 +23,7 @@ export type Judge = {
   dispose(): void;
 };
 
-/** Sampling is at least this many images at once; more has no use on a processor. */
+/** Images at once; more has no use on a processor. */
 const BATCH = 16;
 
 /** Opens a judge for a run; nothing is compiled before it is used. */
@@ -33,20 +33,22 @@ export function openJudge({ config, spec, dataset }: TrainPlan): Judge {
   const evaluator = heldOutEvaluator(model, { sigmaData });
   const sampler = imageSampler(model, { sigmaData });
   let features: FeatureExtractor | undefined;
-  const pictures = (n: number) => heldOut(dataset.test, { size, n, seed: EVALUATION_SEED });
-  // what a super-resolution model starts from: held-out pictures with little detail
   const { superResolution } = config;
-  const lowResolution = (n: number) =>
-    superResolution && denseData(lowResolutionOf(pictures(n).images, superResolution));
+  const pictures = async (n: number) => {
+    const batch = await readHeldOut(dataset.test, { size, n, seed: EVALUATION_SEED });
+    // what a super-resolution model starts from: pictures with little detail
+    const selfCond = superResolution && denseData(lowResolutionOf(batch.images, superResolution));
+    return { batch, selfCond };
+  };
 
   const sample = async (
     params: HditParams,
     { n, what, signal, onProgress }: Work & { n: number; what: string },
   ) => {
-    const selfCond = lowResolution(n), labels = selfCond && { labels: pictures(n).labels };
+    const starts = superResolution && await pictures(n);
     const images = await sampler.sample(params, {
-      ...(selfCond && { selfCond }),
-      ...(spec.numClasses > 0 && labels),
+      ...(starts?.selfCond && { selfCond: starts.selfCond }),
+      ...(starts && spec.numClasses > 0 && { labels: starts.batch.labels }),
       ...sampling,
       size,
       n,
@@ -66,10 +68,11 @@ export function openJudge({ config, spec, dataset }: TrainPlan): Judge {
 
   return {
     async evaluate(params, { signal, onProgress }) {
+      const { batch, selfCond } = await pictures(n);
       const { byImage: _, ...loss } = await heldOutQuality(evaluator, {
         params,
-        pictures: pictures(n),
-        selfCond: lowResolution(n),
+        pictures: batch,
+        selfCond,
         numClasses: spec.numClasses,
         sigmas,
         batchSize: BATCH,

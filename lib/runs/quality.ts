@@ -4,9 +4,9 @@
  * @module
  */
 import type { NdArray } from "ndarray";
-import { heldOut } from "../data/batches.ts";
 import type { Batch, Dataset } from "../data/dataset.ts";
 import { denseData } from "../data/dense.ts";
+import { readHeldOut } from "../data/draw.ts";
 import { featureStatistics, frechetDistanceTo } from "../metrics/frechet.ts";
 import { jackknife } from "../metrics/jackknife.ts";
 import type { FeatureExtractor } from "../metrics/random_features.ts";
@@ -77,8 +77,8 @@ export async function distanceQuality(
   },
 ): Promise<DistanceQuality> {
   const [n, size] = images.shape;
-  const drawn = (split: Dataset["train"], n: number) =>
-    features.extract(heldOut(split, { size, n, seed: EVALUATION_SEED }).images);
+  const drawn = async (split: Dataset["train"], n: number) =>
+    await features.extract((await readHeldOut(split, { size, n, seed: EVALUATION_SEED })).images);
   const toReference = frechetDistanceTo(featureStatistics(await drawn(dataset.test, nReference)));
   const distance = (x: Parameters<typeof featureStatistics>[0]) =>
     toReference(featureStatistics(x));

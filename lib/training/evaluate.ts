@@ -5,6 +5,7 @@ import type { Weighting } from "../diffusion/weightings.ts";
 import type { Cond } from "../diffusion/types.ts";
 import { seededNormals } from "../diffusion/noise.ts";
 import { compile } from "../engine/compile.ts";
+import { takeRows } from "../take_rows.ts";
 
 /** Held-out images and the noise levels to look at. */
 export type HeldOutOptions = {
@@ -80,11 +81,7 @@ export function heldOutEvaluator<P>(
       // The last batch is filled up with its own last image, so that all have one shape.
       const rows = Array.from({ length: B }, (_, i) => Math.min(first + i, n - 1));
       const shape: [number, number, number, number] = [B, H, W, model.channels];
-      const take = (from: Float32Array): tf.Tensor4D => {
-        const data = new Float32Array(B * each);
-        rows.forEach((r, i) => data.set(from.subarray(r * each, (r + 1) * each), i * each));
-        return tf.tensor4d(data, shape);
-      };
+      const take = (from: Float32Array) => tf.tensor4d(takeRows(from, rows, { each }), shape);
       const batch = take(images);
       const noise = rowNoise(rows, { seed, shape });
       const cond: Cond = {

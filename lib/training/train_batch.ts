@@ -4,6 +4,7 @@ import type { Cond } from "../diffusion/types.ts";
 import { stratify } from "../diffusion/stratified.ts";
 import { normals, uniforms } from "../engine/random.ts";
 import type { TrainSettings } from "./train_options.ts";
+import { takeRows } from "../take_rows.ts";
 
 /** One batch: images [B, H, W, C] row-major in [-1, 1], a class a sample, and augmentation if there is any. */
 export type TrainBatch = {
@@ -90,11 +91,8 @@ export function batchTensors(
   rows: readonly number[],
 ): BatchTensors {
   const n = rows.length, shape: [number, number, number, number] = [n, ...image];
-  const take = <T extends Float32Array | Int32Array>(from: T): T => {
-    const each = from.length / B, out = from.slice(0, n * each) as T;
-    rows.forEach((row, i) => out.set(from.subarray(row * each, (row + 1) * each), i * each));
-    return out;
-  };
+  const take = <T extends Float32Array | Int32Array>(from: T): T =>
+    takeRows(from, rows, { each: from.length / B });
   return {
     images: tf.tensor4d(take(images), shape),
     noise: tf.tensor4d(take(noise), shape),

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "@std/path";
+import { openDataset } from "../../lib/data/open_dataset.ts";
 import { sampleImages } from "../../lib/diffusion/sample.ts";
 import { setEngine } from "../../lib/engine/engine.ts";
 import { treeDispose } from "../../lib/engine/tree.ts";
@@ -9,7 +10,8 @@ import { presets } from "../../lib/models/presets.ts";
 import { growLevels } from "../../lib/models/spec.ts";
 import type { TrainConfig } from "../../lib/runs/config.ts";
 import { type LogRecord, ofKind, readLog } from "../../lib/runs/log.ts";
-import { train, type TrainEvent, type TrainRunOptions } from "../../lib/runs/train.ts";
+import { planTraining } from "../../lib/runs/plan.ts";
+import { runTraining, train, type TrainEvent, type TrainRunOptions } from "../../lib/runs/train.ts";
 import { openTrainedModel } from "../../lib/runs/trained_model.ts";
 import { loadCheckpoint } from "../../lib/training/checkpoint.ts";
 
@@ -108,6 +110,18 @@ Deno.test("train() ends with the same bytes and records however often it is stop
     assert.deepEqual(await lastState(pieces), await lastState(whole));
     assert.deepEqual(timeless(await readLog(pieces)), timeless(await readLog(whole)));
     assert.ok(ofKind(await readLog(pieces), "session").length >= 3);
+  });
+});
+
+Deno.test("runTraining() does with pictures that are decoded when they are drawn what it does with held ones", async () => {
+  await temporary(async (parent) => {
+    const held = join(parent, "held"), drawn = join(parent, "drawn");
+    await all(held);
+    const plan = await planTraining(config, { dir: drawn });
+    const dataset = await openDataset(plan.config.data, { size: 16, memory: 0 });
+    for await (const event of runTraining({ ...plan, dataset })) void event;
+    assert.deepEqual(await lastState(drawn), await lastState(held));
+    assert.deepEqual(timeless(await readLog(drawn)), timeless(await readLog(held)));
   });
 });
 
