@@ -3,27 +3,24 @@
  *
  * @module
  */
-import os from "node:os";
 import { dirname, join } from "@std/path";
 import { openFeeder } from "../data/feeder.ts";
 import { treeDispose } from "../engine/tree.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
-import { openTensorBoard, type TensorBoard } from "../io/tensorboard.ts";
 import { inNotebook } from "../progress.ts";
 import { mean, sum } from "../statistics.ts";
 import { openTraining, type StepReport } from "../training/run.ts";
 import type { TrainConfig } from "./config.ts";
 import { saveRunConfig } from "./folder.ts";
 import { demoFile, openJudge } from "./judge.ts";
-import { liveChart } from "./live_chart.ts";
 import {
-  appendLog,
   type DemoRecord,
   type EvaluationRecord,
   type LogRecord,
   readLog,
   type TrainRecord,
 } from "./log.ts";
+import { openNotes } from "./notes.ts";
 import { configFile, planTraining, type TrainPlan, type WorkProgress } from "./plan.ts";
 import { startParams, type StartWeights, trainingOptions } from "./training_options.ts";
 
@@ -123,7 +120,7 @@ export async function* runTraining(
     yield { kind: "start", plan, step: run.step, images: run.images, skipped };
     // records of steps that will be repeated do not count
     const known = (await readLog(dir)).filter(({ step }) => step <= run.step);
-    using notes = openNotes(plan, { known, step: run.step, images: run.images, chart });
+    using notes = await openNotes(plan, { known, step: run.step, images: run.images, chart });
     const marks = openMarks(known);
     let slice: StepReport[] = [], taken: StepReport[] = [], waited = feeder.waited;
     const isLast = () => run.images >= config.images;
@@ -171,7 +168,7 @@ export async function* runTraining(
     }
     yield { kind: "end", step: run.step, images: run.images, done: isLast() };
   } catch (error) {
-    if (!signal?.aborted) throw error;
+    if (!(signal?.aborted && error === signal.reason)) throw error;
     yield { kind: "end", step: run.step, images: run.images, done: false };
   } finally {
     judge.dispose();
@@ -204,67 +201,6 @@ function openMarks(known: readonly LogRecord[]) {
       return due;
     },
   };
-}
-
-/** Writes records to the log, and to TensorBoard and the chart where they are wanted. */
-function openNotes(
-  { dir, config, engine }: TrainPlan,
-  { known, step, images, chart }: {
-    known: readonly LogRecord[];
-    step: number;
-    images: number;
-    chart: boolean;
-  },
-) {
-  const board = config.log.tensorboard
-    ? openTensorBoard(join(dir, "tensorboard"), { step })
-    : undefined;
-  const drawing = chart ? liveChart(known) : undefined;
-  const started = appendLog(dir, {
-    kind: "session",
-    step,
-    images,
-    started: new Date().toISOString(),
-    engine,
-    cpu: os.cpus()[0]?.model.trim() || Deno.build.arch,
-    cores: navigator.hardwareConcurrency,
-  });
-  return {
-    async add(record: TrainRecord | EvaluationRecord | DemoRecord, grid?: Uint8Array) {
-      await started;
-      await appendLog(dir, record);
-      if (board) show(board, record, grid);
-      await drawing?.add(record);
-    },
-    [Symbol.dispose]: () => board?.[Symbol.dispose](),
-  };
-}
-
-function show(
-  board: TensorBoard,
-  record: TrainRecord | EvaluationRecord | DemoRecord,
-  grid: Uint8Array | undefined,
-): void {
-  switch (record.kind) {
-    case "train": {
-      const { kind: _, step, images, ...numbers } = record;
-      return board.scalars(step, {
-        images,
-        ...Object.fromEntries(
-          Object.entries(numbers).map(([name, value]) => [`train/${name}`, value]),
-        ),
-      });
-    }
-    case "evaluation": {
-      const { step, heldOut, distance } = record;
-      return board.scalars(step, {
-        "evaluation/held-out loss": heldOut.mean,
-        ...(distance && { [`evaluation/FD (${distance.features})`]: distance.value }),
-      });
-    }
-    case "demo":
-      return board.image(record.step, "samples", grid!);
-  }
 }
 
 function trainRecord(reports: StepReport[], waited: number): TrainRecord {

@@ -4,17 +4,9 @@ import sharp from "sharp";
 import { ablate, type AblationEvent } from "../../experiments/ablation.ts";
 import type { AblationOptions } from "../../experiments/config.ts";
 import type { Results } from "../../experiments/results.ts";
+import { inFolder } from "../folder.ts";
 
 const options: AblationOptions = { preset: "smoke", axes: ["position", "resolution"], images: 32 };
-
-async function temporary<T>(use: (dir: string) => Promise<T>): Promise<T> {
-  const dir = await Deno.makeTempDir();
-  try {
-    return await use(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-}
 
 /** What a run measured, without times. */
 function numbers({ evals, done }: Results) {
@@ -22,12 +14,12 @@ function numbers({ evals, done }: Results) {
 }
 
 Deno.test("ablate() ends with the same numbers however often it is stopped", async () => {
-  const whole = await temporary((dir) => ablate(options, { dir: join(dir, "run") }));
+  const whole = await inFolder((dir) => ablate(options, { dir: join(dir, "run") }));
   assert.deepEqual(whole.done.map(({ arm }) => arm), ["base", "position-additive"]);
   assert.deepEqual(whole.evals.map(({ size }) => size), [32, 48, 64, 32, 48, 64]);
   assert.ok(whole.evals.every(({ heldOut, fd }) => heldOut.mean > 0 && fd!.value > 0));
 
-  const pieces = await temporary(async (parent) => {
+  const pieces = await inFolder(async (parent) => {
     const dir = join(parent, "run");
     // stopped in training, while sampling, in the held-out loss, in the second arm
     const stops: ((event: AblationEvent) => boolean)[] = [
@@ -56,7 +48,7 @@ Deno.test("ablate() ends with the same numbers however often it is stopped", asy
 });
 
 Deno.test("ablate() refuses a folder that holds another run, or something else", async () => {
-  await temporary(async (parent) => {
+  await inFolder(async (parent) => {
     const dir = join(parent, "run");
     const small: AblationOptions = { preset: "smoke", axes: ["skip"], images: 8 };
     await ablate(small, { dir });
@@ -70,7 +62,7 @@ Deno.test("ablate() refuses a folder that holds another run, or something else",
 });
 
 Deno.test("ablate() trains on a folder of pictures, its sub-folders as classes, and names broken ones", async () => {
-  await temporary(async (parent) => {
+  await inFolder(async (parent) => {
     for (const [i, kind] of ["cats", "dogs"].entries()) {
       await Deno.mkdir(join(parent, "photos", kind), { recursive: true });
       for (let k = 0; k < 6; k++) {
@@ -97,7 +89,7 @@ Deno.test("ablate() trains on a folder of pictures, its sub-folders as classes, 
 });
 
 Deno.test("ablate() names an empty folder before any work, and writes nothing", async () => {
-  await temporary(async (parent) => {
+  await inFolder(async (parent) => {
     await Deno.mkdir(join(parent, "empty"));
     const dir = join(parent, "run");
     await assert.rejects(

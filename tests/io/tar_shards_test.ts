@@ -3,6 +3,7 @@ import { join } from "@std/path";
 import { unpackTar } from "modern-tar";
 import { type ShardSample, writeTarShards } from "../../lib/io/tar_shards.ts";
 import { findPython, runPython } from "../python.ts";
+import { inFolder } from "../folder.ts";
 
 const python = await findPython("tarfile");
 const missing = "missing" in python;
@@ -13,14 +14,6 @@ async function* made(n: number): AsyncGenerator<ShardSample> {
   for (let i = 0; i < n; i++) {
     const key = String(i).padStart(6, "0");
     yield { key, files: { png: new Uint8Array(700 * i + 1).fill(i), cls: bytes(`${i % 3}`) } };
-  }
-}
-async function inFolder(test: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir();
-  try {
-    await test(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
   }
 }
 const namesIn = (dir: string) => [...Deno.readDirSync(dir)].map(({ name }) => name).sort();

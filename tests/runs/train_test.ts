@@ -14,6 +14,7 @@ import { planTraining } from "../../lib/runs/plan.ts";
 import { runTraining, train, type TrainEvent, type TrainRunOptions } from "../../lib/runs/train.ts";
 import { openTrainedModel } from "../../lib/runs/trained_model.ts";
 import { loadCheckpoint } from "../../lib/training/checkpoint.ts";
+import { inFolder } from "../folder.ts";
 
 await setEngine("onnxruntime");
 
@@ -33,15 +34,6 @@ const config: TrainConfig = {
   log: { every: 8 },
   engine: "onnxruntime",
 };
-
-async function temporary<T>(use: (dir: string) => Promise<T>): Promise<T> {
-  const dir = await Deno.makeTempDir();
-  try {
-    return await use(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-}
 
 async function all(dir: string, options: TrainRunOptions = {}, over: Partial<TrainConfig> = {}) {
   const events: TrainEvent[] = [];
@@ -64,7 +56,7 @@ const timeless = (records: LogRecord[]) =>
   );
 
 Deno.test("train() takes the steps, and leaves records, demos and checkpoints", async () => {
-  await temporary(async (dir) => {
+  await inFolder(async (dir) => {
     let steps = 0;
     const events = await all(dir, { onStep: () => steps++ });
     assert.equal(steps, 12);
@@ -89,7 +81,7 @@ Deno.test("train() takes the steps, and leaves records, demos and checkpoints", 
 });
 
 Deno.test("train() ends with the same bytes and records however often it is stopped", async () => {
-  await temporary(async (parent) => {
+  await inFolder(async (parent) => {
     const whole = join(parent, "whole"), pieces = join(parent, "pieces");
     await all(whole);
     // stopped by the caller, by leaving the loop, and by a signal in the middle of a demo
@@ -114,7 +106,7 @@ Deno.test("train() ends with the same bytes and records however often it is stop
 });
 
 Deno.test("runTraining() does with pictures that are decoded when they are drawn what it does with held ones", async () => {
-  await temporary(async (parent) => {
+  await inFolder(async (parent) => {
     const held = join(parent, "held"), drawn = join(parent, "drawn");
     await all(held);
     const plan = await planTraining(config, { dir: drawn });
@@ -126,7 +118,7 @@ Deno.test("runTraining() does with pictures that are decoded when they are drawn
 });
 
 Deno.test("train() goes on when it is asked for more images, and refuses another run", async () => {
-  await temporary(async (dir) => {
+  await inFolder(async (dir) => {
     await all(dir, {}, { images: 8 });
     const events = await all(dir, {}, { images: 12, demo: { every: 0 } });
     assert.deepEqual(events.at(-1), { kind: "end", step: 3, images: 12, done: true });
@@ -139,7 +131,7 @@ Deno.test("train() goes on when it is asked for more images, and refuses another
 });
 
 Deno.test("train() starts from the weights of another size and other classes", async () => {
-  await temporary(async (dir) => {
+  await inFolder(async (dir) => {
     const spec = { ...presets.smoke, numClasses: 5 };
     const params = initHdit(spec, { seed: 3, stream: "model" });
     const over = {
@@ -159,7 +151,7 @@ Deno.test("train() starts from the weights of another size and other classes", a
 });
 
 Deno.test("train() trains one model on several sizes in turn", async () => {
-  await temporary(async (dir) => {
+  await inFolder(async (dir) => {
     const sizes = [16, [24, 16]] as [number, [number, number]];
     const over = { multiScale: sizes, images: 16, demo: { every: 0 } } as Partial<TrainConfig>;
     const events = await all(dir, {}, { ...over, accumulate: 1 });
@@ -172,7 +164,7 @@ Deno.test("train() trains one model on several sizes in turn", async () => {
 });
 
 Deno.test("train() learns to draw from smaller pictures, and sampling starts from them", async () => {
-  await temporary(async (dir) => {
+  await inFolder(async (dir) => {
     const model = { preset: "smoke", numClasses: 1 } as const;
     const over = { superResolution: { factor: 4 }, images: 8, model } as const;
     const events = await all(dir, {}, { ...over, optimiser: { kind: "adamw", lr: 0.02 } });
@@ -224,7 +216,7 @@ Deno.test("train() learns to draw from smaller pictures, and sampling starts fro
 });
 
 Deno.test("openTrainedModel() puts together an average of any length", async () => {
-  await temporary(async (dir) => {
+  await inFolder(async (dir) => {
     const over = { postHocEma: { everySteps: 3 }, demo: { every: 0 }, evaluate: { every: 0 } };
     await all(dir, {}, over);
     const name = "mapping.in_norm.scale", file = join(dir, "ema", "ema_00000012_0.05.safetensors");

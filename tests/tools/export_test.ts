@@ -13,19 +13,11 @@ import { exportTrained } from "../../tools/export/export_trained.ts";
 import { openModel } from "../../tools/export/trained_model.ts";
 import { syntheticRecords } from "../experiments/synthetic_results.ts";
 import { livelyParams } from "../io/lively_params.ts";
+import { inFolder } from "../folder.ts";
 
 await setEngine("onnxruntime");
 
 const spec = presets.smoke, size = [16, 16] as const;
-
-async function inFolder(test: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir();
-  try {
-    await test(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-}
 
 /** Trains two steps into a folder; gives the averaged weights, as numbers by path. */
 async function trainInto(dir: string): Promise<Map<string, Float32Array>> {

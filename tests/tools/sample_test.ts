@@ -19,6 +19,7 @@ import { defaultFolder, openStore } from "../../tools/sample/store.ts";
 import { encodeTrajectory, trajectoryOf } from "../../tools/sample/trajectory.ts";
 import { livelyParams } from "../io/lively_params.ts";
 import { findPython, runPython } from "../python.ts";
+import { inFolder } from "../folder.ts";
 
 await setEngine("onnxruntime");
 
@@ -53,14 +54,6 @@ const plan = (flags: DrawingFlags, of = source, guide?: Source) =>
 const open = (dir: string, { settings }: ReturnType<typeof plan>) =>
   openStore(dir, { settings, about: {}, classes: classesOf(source) });
 
-async function inFolder(test: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir();
-  try {
-    await test(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-}
 const namesIn = (dir: string) => [...Deno.readDirSync(dir)].map(({ name }) => name).sort();
 
 Deno.test("parseClasses() takes names, numbers and none, names first", () => {

@@ -8,6 +8,7 @@ import { loadCheckpoint } from "../../lib/training/checkpoint.ts";
 import { normRatio, rememberNorm } from "../../lib/training/divergence.ts";
 import { openTraining, type TrainOptions } from "../../lib/training/run.ts";
 import { toyBatches, toyModel, type ToyParams } from "./toy_model.ts";
+import { inFolder } from "../folder.ts";
 
 await setEngine("cpu");
 
@@ -40,15 +41,6 @@ const changed = (step: number, change: (images: Float32Array) => void) => (at: n
   if (at === step) change(batch.images);
   return batch;
 };
-
-async function inFolder(test: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir();
-  try {
-    await test(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-}
 
 Deno.test("openTraining() names a batch with Infinity, its sample and step, split or not", () =>
   inFolder(async (dir) => {

@@ -9,6 +9,7 @@ import { listEmaSnapshots, reconstructEma } from "../../lib/training/ema_snapsho
 import { mixingWeights, powerDecay, powerGamma } from "../../lib/training/power_ema.ts";
 import { openTraining, type TrainOptions } from "../../lib/training/run.ts";
 import { toyBatches, toyModel, type ToyParams } from "./toy_model.ts";
+import { inFolder } from "../folder.ts";
 
 await setEngine("cpu");
 
@@ -80,15 +81,6 @@ Deno.test("mixingWeights() come near the exact profile of any length, nearer the
     assert.ok(Math.abs(weights.at(sigmaRel === 0.05 ? -2 : -1)! - 1) < 1e-9);
   }
 });
-
-async function inFolder(test: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir();
-  try {
-    await test(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-}
 
 const toy = (dir: string, change: Partial<TrainOptions<ToyParams>> = {}) => ({
   model: toyModel(),

@@ -13,6 +13,7 @@ import { toyBatches, toyModel, type ToyParams } from "./toy_model.ts";
 import { paperDensity, sigmaAt } from "../../lib/diffusion/densities.ts";
 import { stratify } from "../../lib/diffusion/stratified.ts";
 import { uniforms } from "../../lib/engine/random.ts";
+import { inFolder } from "../folder.ts";
 
 const toy = (change: Partial<TrainOptions<ToyParams>> = {}): TrainOptions<ToyParams> => ({
   model: toyModel({ numClasses: 3, dropout: 0.3 }),
@@ -54,15 +55,6 @@ async function run<P>(
   const { step, images, resumedFrom } = training;
   training.dispose();
   return { losses, numbers, step, images, resumedFrom };
-}
-
-async function inFolder(test: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir();
-  try {
-    await test(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
 }
 
 /** Copies the files of a run, as a kill at this moment would leave them. */

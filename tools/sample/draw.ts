@@ -5,6 +5,13 @@ import type { HditParams } from "../../lib/models/hdit.ts";
 import type { Sample, SamplePlan } from "./plan.ts";
 import type { Store } from "./store.ts";
 
+/** A compiled model, its weights, and the channels of its pictures. */
+export type Drawing = {
+  sampler: ImageSampler<HditParams>;
+  params: HditParams;
+  channels: number;
+};
+
 /** Pictures finished so far, those in the batch counted by their steps, and where the batch stands. */
 export type DrawProgress = { done: number; total: number; note: string };
 
@@ -20,11 +27,7 @@ export function missingSamples({ samples }: SamplePlan, store: Store): Sample[] 
  * An aborted signal stops it between two steps: it throws the signal's reason, and what is finished is kept.
  */
 export async function drawMissing(
-  { sampler, params, channels }: {
-    sampler: ImageSampler<HditParams>;
-    params: HditParams;
-    channels: number;
-  },
+  { sampler, params, channels }: Drawing,
   { plan, store, onProgress, signal }: {
     plan: SamplePlan;
     store: Store;

@@ -3,7 +3,7 @@ import { imageSampler } from "../../lib/diffusion/sample.ts";
 import { progress } from "../../lib/progress.ts";
 import { classesOf } from "./classes.ts";
 import { line } from "./describe.ts";
-import { drawMissing, type DrawProgress, missingSamples } from "./draw.ts";
+import { type Drawing, drawMissing, type DrawProgress, missingSamples } from "./draw.ts";
 import { type Outputs, writeFile, writeGrid, writeSamplesNpz, writeShards } from "./outputs.ts";
 import type { SamplePlan, Source } from "./plan.ts";
 import type { Store } from "./store.ts";
@@ -61,7 +61,7 @@ export async function drawAll(
 }
 
 async function drawTrajectory(
-  drawing: Parameters<typeof trajectoryOf>[0],
+  drawing: Drawing,
   { plan, path, signal }: { plan: SamplePlan; path: string; signal: AbortSignal },
 ): Promise<void> {
   const total = plan.settings.schedule.steps;

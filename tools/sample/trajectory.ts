@@ -1,10 +1,8 @@
 import ndarray, { type NdArray } from "ndarray";
 import sharp from "sharp";
 import { denseData } from "../../lib/data/dense.ts";
-import type { ImageSampler } from "../../lib/diffusion/sample.ts";
 import { imageGrid, toBytes } from "../../lib/io/images.ts";
-import type { HditParams } from "../../lib/models/hdit.ts";
-import { pick } from "./draw.ts";
+import { type Drawing, pick } from "./draw.ts";
 import type { Sample, SamplePlan } from "./plan.ts";
 
 /** Most pictures side by side in a strip. */
@@ -14,11 +12,7 @@ const FRAME = 80, LAST_FRAME = 1500;
 
 /** The denoised estimates of one sample, one a step, [steps, H, W, C] in [-1, 1]. */
 export async function trajectoryOf(
-  { sampler, params, channels }: {
-    sampler: ImageSampler<HditParams>;
-    params: HditParams;
-    channels: number;
-  },
+  { sampler, params, channels }: Drawing,
   { plan, sample, onStep, signal }: {
     plan: SamplePlan;
     sample: Sample;
