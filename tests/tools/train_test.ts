@@ -77,7 +77,7 @@ Deno.test("deno task train trains on a folder of pictures, and does nothing the 
 Deno.test("deno task train stops in order at Ctrl-C, and the same command goes on", async () => {
   if (Deno.build.os === "windows") return;
   await temporary(async (dir) => {
-    const args = ["--data", "photos", ...small, "--images", "4000", "--demo-every", "0"];
+    const args = ["--data", "photos", ...small, "--images", "400000", "--demo-every", "0"];
     const process = new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", "--no-check", tool, ...args, "--evaluate-every", "0"],
       cwd: dir,
@@ -86,16 +86,16 @@ Deno.test("deno task train stops in order at Ctrl-C, and the same command goes o
     }).spawn();
     const output = process.output();
     const log = join(dir, "runs", "photos", "log.jsonl");
-    while (!(await Deno.readTextFile(log).catch(() => "")).includes("session")) {
+    while (!(await Deno.readTextFile(log).catch(() => "")).includes('"kind":"train"')) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     process.kill("SIGINT");
     const { code, stdout } = await output;
     assert.equal(code, 130);
     const stopped = Number(
-      /([\d,]+) images: stopped/.exec(new TextDecoder().decode(stdout))![1].replace(",", ""),
+      /([\d,]+) images: stopped/.exec(new TextDecoder().decode(stdout))![1].replaceAll(",", ""),
     );
-    const shorter = args.map((arg) => arg === "4000" ? String(stopped + 4) : arg);
+    const shorter = args.map((arg) => arg === "400000" ? String(stopped + 4) : arg);
     const { out, err } = await train(dir, ...shorter, "--evaluate-every", "0");
     assert.match(out, new RegExp(`going on from step ${stopped / 4}\\b`), err);
     assert.match(out, /done/);
