@@ -123,6 +123,7 @@ export * from "./lib/io/onnx_export.ts";
 export * from "./lib/io/safetensors.ts";
 export * from "./lib/io/torch_file.ts";
 export * from "./lib/io/torch_tensor.ts";
+export * from "./lib/metrics/features.ts";
 export * from "./lib/metrics/frechet.ts";
 export * from "./lib/metrics/jackknife.ts";
 export * from "./lib/metrics/kernel_distance.ts";

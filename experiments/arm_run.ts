@@ -13,7 +13,7 @@ import { imageSampler } from "../lib/diffusion/sample.ts";
 import { writeFileAtomic } from "../lib/io/atomic.ts";
 import { imageGrid, toBytes } from "../lib/io/images.ts";
 import { encodeSafetensors, parseSafetensors } from "../lib/io/safetensors.ts";
-import type { FeatureExtractor } from "../lib/metrics/random_features.ts";
+import type { FeatureExtractor } from "../lib/metrics/features.ts";
 import type { HditParams } from "../lib/models/hdit.ts";
 import { distanceQuality, EVALUATION_SEED, heldOutQuality } from "../lib/runs/quality.ts";
 import { mean, median } from "../lib/statistics.ts";

@@ -16,8 +16,8 @@ import { toKDiffusionConfig } from "./k_diffusion_write.ts";
 import type { PickleKey } from "./pickle.ts";
 import { encodeSafetensors, parseSafetensors, type SafetensorsInput } from "./safetensors.ts";
 import { paramsFromStored, type StoredTensor, type WeightsDtype } from "./stored_params.ts";
-import { isTorchTensor, openTorchFile, type TorchValue } from "./torch_file.ts";
-import { torchTensorData } from "./torch_tensor.ts";
+import { tensorsOf } from "./state_dict_file.ts";
+import { openTorchFile, type TorchValue } from "./torch_file.ts";
 
 export type { WeightsDtype } from "./stored_params.ts";
 
@@ -176,16 +176,7 @@ export function loadTrainingCheckpoint(
   }
   const known = (config ?? plainJson(own as TorchValue)) as Json;
   const spec = specFromKDiffusion(known);
-  const stored = Object.fromEntries(
-    [...dictOf(contents.get(weights), weights)].map(([name, tensor]) => {
-      if (typeof name !== "string" || !isTorchTensor(tensor)) {
-        throw new TypeError(
-          `Cannot load the checkpoint as ${weights} must hold tensors by name: ${name} is none`,
-        );
-      }
-      return [name, { ...tensor, read: () => torchTensorData(tensor) }] as [string, StoredTensor];
-    }),
-  );
+  const stored = tensorsOf(contents.get(weights), weights);
   const number = (key: string) => {
     const value = contents.get(key);
     return typeof value === "number" ? value : undefined;

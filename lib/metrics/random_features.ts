@@ -16,17 +16,7 @@ import { resizeImages } from "../data/resize.ts";
 import { compile } from "../engine/compile.ts";
 import { normals } from "../engine/random.ts";
 import { treeDispose } from "../engine/tree.ts";
-
-/** Something that turns images into rows of features. */
-export type FeatureExtractor = {
-  /** What to write beside a distance: `FD (${name})`. */
-  readonly name: string;
-  readonly dimension: number;
-  /** Features [N, dimension] of images [N, H, W, C] in [-1, 1]; C is 1 or 3. */
-  extract(images: NdArray<Float32Array>): Promise<NdArray<Float32Array>>;
-  /** Frees the network. */
-  dispose(): void;
-};
+import { extractInBatches, type FeatureExtractor } from "./features.ts";
 
 export type RandomFeatureParams = {
   scales: { kernel: tf.Tensor4D; bias: tf.Tensor1D }[];
@@ -103,38 +93,22 @@ export function randomFeatureExtractor(
   return {
     name: "random features",
     dimension: RANDOM_FEATURE_DIMENSION,
-    async extract(images) {
-      const [n, , , channels] = images.shape;
-      if (!(images.shape.length === 4 && n >= 1 && (channels === 1 || channels === 3))) {
-        throw new RangeError(
-          `Cannot extract features as images must be [N, H, W, C] with N >= 1 and C of 1 or 3: ` +
-            `shape is [${images.shape}]`,
-        );
-      }
-      const pixels = denseData(resizeImages(images, { height: SIZE, width: SIZE }));
-      const each = SIZE * SIZE * 3, out = new Float32Array(n * RANDOM_FEATURE_DIMENSION);
-      for (let start = 0; start < n; start += batchSize) {
-        const batch = new Float32Array(batchSize * each); // the last one is filled up with grey
-        const count = Math.min(batchSize, n - start);
-        for (let i = 0; i < count * each; i++) {
-          const value =
-            pixels[channels === 3 ? start * each + i : Math.floor((start * each + i) / 3)];
-          batch[i] = Math.min(1, Math.max(-1, value));
-        }
-        const input = tf.tensor4d(batch, [batchSize, SIZE, SIZE, 3]);
-        const features = await run({ params, images: input });
-        const values = await features.data();
-        out.set(
-          values.subarray(0, count * RANDOM_FEATURE_DIMENSION),
-          start * RANDOM_FEATURE_DIMENSION,
-        );
-        tf.dispose([input, features]);
-      }
-      return ndarray(out, [n, RANDOM_FEATURE_DIMENSION]);
-    },
+    extract: (images) =>
+      extractInBatches(images, {
+        dimension: RANDOM_FEATURE_DIMENSION,
+        batchSize,
+        prepare: (part) => clipped(resizeImages(part, { height: SIZE, width: SIZE })),
+        run: (images) => run({ params, images }),
+      }),
     dispose() {
       run.dispose();
       treeDispose(params);
     },
   };
+}
+
+/** Values in [-1, 1], as a saved image would have. */
+function clipped(images: NdArray<Float32Array>): NdArray<Float32Array> {
+  const values = denseData(images).map((value) => Math.min(1, Math.max(-1, value)));
+  return ndarray(values, images.shape);
 }

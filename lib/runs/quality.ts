@@ -9,7 +9,7 @@ import { denseData } from "../data/dense.ts";
 import { readHeldOut } from "../data/draw.ts";
 import { featureStatistics, frechetDistanceTo } from "../metrics/frechet.ts";
 import { jackknife } from "../metrics/jackknife.ts";
-import type { FeatureExtractor } from "../metrics/random_features.ts";
+import type { FeatureExtractor } from "../metrics/features.ts";
 import { mean } from "../statistics.ts";
 import type { HeldOutEvaluator } from "../training/evaluate.ts";
 
