@@ -21,19 +21,23 @@ import {
 const base = (fixture: Fixture) => fixture.name.replace(/\.(io|weights)$/, "");
 const RULES: Record<string, Dinov2Positions> = { fb: "torch.hub", hf: "transformers" };
 
+function isVit(fixture: Fixture | undefined): boolean {
+  return "hidden_size" in (fixture?.json.config ?? {});
+}
+
 /** A whole model, its images, its weights. */
 export const handlers: Handler[] = [
   {
     room: "dinov2",
     stem: "",
-    when: ({ name, json }) => name.endsWith(".io") && "hidden_size" in (json.config ?? {}),
+    when: (fixture) => fixture.name.endsWith(".io") && isVit(fixture),
     run: model,
   },
   {
     room: "dinov2",
     stem: "",
     when: (fixture) =>
-      fixture.name.endsWith(".weights") && !!fixture.sibling(`${base(fixture)}.io`),
+      fixture.name.endsWith(".weights") && isVit(fixture.sibling(`${base(fixture)}.io`)),
     run: weights,
   },
   ...formula,

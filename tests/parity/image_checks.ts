@@ -36,7 +36,8 @@ export function numbersIn(text: string, pattern: RegExp): number[] {
   return found.slice(1).flatMap((group) => group.match(/\d+(?:\.\d+)?/g) ?? []).map(Number);
 }
 
-/** First and last of the rows, and columns, that a text says are stored: "rows/cols 100..115". */
-export function rowsIn(text: string): [number, number] {
-  return numbersIn(text, /rows\/cols (\d+)\.\.(\d+)/) as [number, number];
+/** First and last of the rows, and columns, that a text says are stored: "rows/cols 100..115", after `name`. */
+export function rowsIn(text: string, name = ""): [number, number] {
+  const pattern = new RegExp(`${name}rows/cols (\\d+)\\.\\.(\\d+)`);
+  return numbersIn(text, pattern) as [number, number];
 }
