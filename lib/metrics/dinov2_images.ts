@@ -33,6 +33,18 @@ const DEVIATION = [0.229, 0.224, 0.225].map(Math.fround);
  * Images [N, 224, 224, 3] normalised by channel, from images [N, H, W, 3] in [-1, 1].
  *
  * All ways but `k-diffusion` round to bytes first, as if the images had been saved.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import ndarray from "ndarray";
+ * import { dinov2Images } from "./dinov2_images.ts";
+ *
+ * const black = ndarray(new Float32Array(8 * 8 * 3).fill(-1), [1, 8, 8, 3]);
+ * const { data, shape } = dinov2Images(black, "dgm-eval");
+ * assert.deepEqual(shape, [1, 224, 224, 3]);
+ * assert.ok(Math.abs(data[0] - (0 - 0.485) / 0.229) < 1e-6);
+ * ```
  */
 export function dinov2Images(
   images: NdArray<Float32Array>,

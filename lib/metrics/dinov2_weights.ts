@@ -7,6 +7,7 @@ import * as tf from "@tensorflow/tfjs";
 import { floatTensor } from "../io/state_dict_file.ts";
 import type { StoredTensor } from "../io/stored_params.ts";
 import type { Dinov2Params } from "./dinov2.ts";
+import { formOf, namesIn } from "./dinov2_names.ts";
 
 /** What a DINOv2 is like. */
 export type Dinov2Spec = {
@@ -21,42 +22,6 @@ export type Dinov2Spec = {
 };
 
 type Stored = Record<string, StoredTensor>;
-type Form = "facebookresearch" | "transformers";
-
-/** Names of transformers by those of facebookresearch, `#` being the block's number. */
-const TRANSFORMERS: Record<string, string[]> = {
-  "cls_token": ["embeddings.cls_token"],
-  "mask_token": ["embeddings.mask_token"],
-  "register_tokens": ["embeddings.register_tokens"],
-  "pos_embed": ["embeddings.position_embeddings"],
-  "patch_embed.proj": ["embeddings.patch_embeddings.projection"],
-  "blocks.#.norm1": ["encoder.layer.#.norm1"],
-  "blocks.#.attn.qkv": ["query", "key", "value"] // joined in this order
-    .map((part) => `encoder.layer.#.attention.attention.${part}`),
-  "blocks.#.attn.proj": ["encoder.layer.#.attention.output.dense"],
-  "blocks.#.ls1.gamma": ["encoder.layer.#.layer_scale1.lambda1"],
-  "blocks.#.norm2": ["encoder.layer.#.norm2"],
-  "blocks.#.mlp.fc1": ["encoder.layer.#.mlp.fc1"],
-  "blocks.#.mlp.fc2": ["encoder.layer.#.mlp.fc2"],
-  "blocks.#.mlp.w12": ["encoder.layer.#.mlp.weights_in"],
-  "blocks.#.mlp.w3": ["encoder.layer.#.mlp.weights_out"],
-  "blocks.#.ls2.gamma": ["encoder.layer.#.layer_scale2.lambda1"],
-  "norm": ["layernorm"],
-};
-
-/** The file's names of a tensor, by that of facebookresearch. */
-function namesIn(form: Form, name: string): string[] {
-  if (form === "facebookresearch") return [name];
-  const [, stem, end = ""] = name.match(/^(.+?)(\.weight|\.bias)?$/)!;
-  const block = stem.match(/\d+/)?.[0] ?? "";
-  return TRANSFORMERS[stem.replace(/\d+/, "#")]
-    .map((other) => other.replace("#", block) + end);
-}
-
-function formOf(tensors: Stored): Form {
-  const given = Object.keys(tensors);
-  return given.some((name) => name.startsWith("embeddings.")) ? "transformers" : "facebookresearch";
-}
 
 /**
  * Reads off the tensors' names and shapes what the network is like. How many heads there are they
@@ -69,7 +34,7 @@ export function dinov2Spec(
   tensors: Stored,
   { heads }: { heads?: number | undefined } = {},
 ): Dinov2Spec {
-  const form = formOf(tensors);
+  const form = formOf(Object.keys(tensors));
   const shape = (name: string, fits: (shape: number[]) => boolean, wanted: string) => {
     const [found] = namesIn(form, name);
     if (!tensors[found]) {
@@ -133,7 +98,7 @@ export function dinov2FromStateDict(
   tensors: Stored,
   { heads }: { heads?: number | undefined } = {},
 ): { params: Dinov2Params; spec: Dinov2Spec } {
-  const form = formOf(tensors);
+  const form = formOf(Object.keys(tensors));
   const spec = dinov2Spec(tensors, { heads });
   const { width: C, depth, patch, grid, ffn } = spec;
   const known = new Set(namesIn(form, "mask_token")); // only training needs it
