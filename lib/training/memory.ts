@@ -35,11 +35,11 @@ export type Memory = {
   activations: number;
   /** What the backward pass and the optimiser hold then: gradients, products, new state as far as it is there. */
   gradients: number;
-  /** The first state, which waits to be collected, and gaps in the runtime's memory: as much as the state. */
+  /** The first state, which is collected some steps later, and gaps in the runtime's memory: as much as the state. */
   generations: number;
   /** The compiled graph, by the number of nodes. */
   graph: number;
-  /** What V8 lets lie before it collects, and what the trace leaves of its heap: the same for all models. */
+  /** What V8 lets lie before it collects, beside the first state, and what the trace leaves of its heap. */
   uncollected: number;
 };
 
@@ -49,17 +49,17 @@ export type Memory = {
  */
 export const PROCESS_BYTES = 113e6;
 
-/**
- * How many times the state is held besides the inputs of the step: the first one, which V8 collects some steps later,
- * and gaps in the runtime's memory. With the two constants below it fits ten models of 30 thousand to 117 million
- * parameters within 13 %, but for small batches of small models, which take up to 19 % less; once they have
- * taken so many steps that memory does not grow any more: some ten for large models, some hundred for small ones.
- */
-const GENERATIONS = 1;
 /** Memory of a node in the runtime. */
 const NODE_BYTES = 8e3;
-/** V8 does not begin to collect arrays of other owners before there are some 64 MB of them, and takes its time. */
-const UNCOLLECTED = 130e6;
+/**
+ * V8 does not begin to collect arrays of other owners before there are some 64 MB of them; the first state is one of
+ * them. With the two constants beside it this fits nine models of 30 thousand to 117 million parameters within 11 %,
+ * once they have taken so many steps that memory does not grow any more: some ten for large models, some hundred for
+ * small ones. A busy machine collects earlier at times, and takes up to 60 MB less.
+ */
+const COLLECTED_FROM = 64e6;
+/** What the trace leaves of V8's heap, and the time that V8 takes to collect. */
+const HEAP = 65e6;
 
 /**
  * The memory that a step of training takes on the embedded engine, on top of `PROCESS_BYTES`.
@@ -197,6 +197,7 @@ function count({ graph, lowered, shapes, forwardEnd }: Traced): Memory {
   const peak = graphPeak(lowered.model, (name) => results.get(name)!);
   const activations = sum(peak.held.filter(({ name }) => results.get(name)!.forward));
   const bytes = (of: { shape: Shape }[]) => 4 * of.reduce((n, { shape }) => n + sizeOf(shape), 0);
+  const state = bytes(shapes.params) + bytes(shapes.optimiser);
   const parts = {
     parameters: bytes(shapes.params),
     optimiser: bytes(shapes.optimiser),
@@ -204,9 +205,9 @@ function count({ graph, lowered, shapes, forwardEnd }: Traced): Memory {
     constants: peak.constantBytes,
     activations,
     gradients: peak.bytes - activations,
-    generations: GENERATIONS * (bytes(shapes.params) + bytes(shapes.optimiser)),
+    generations: state,
     graph: lowered.model.nodes.length * NODE_BYTES,
-    uncollected: UNCOLLECTED,
+    uncollected: HEAP + Math.max(0, COLLECTED_FROM - state),
   };
   return { total: Object.values(parts).reduce((a, b) => a + b, 0), ...parts };
 }
