@@ -1,6 +1,7 @@
 import type { Handler } from "./run.ts";
 import { handlers as augment } from "./augment.ts";
 import { handlers as denoiser } from "./denoiser.ts";
+import { handlers as dinov2 } from "./dinov2.ts";
 import { handlers as evaluation } from "./evaluation.ts";
 import { handlers as flops } from "./flops.ts";
 import { handlers as model } from "./model.ts";
@@ -22,4 +23,5 @@ export const handlers: Handler[] = [
   ...evaluation,
   ...resize,
   ...augment,
+  ...dinov2,
 ];
