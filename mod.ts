@@ -127,6 +127,9 @@ export * from "./lib/metrics/features.ts";
 export * from "./lib/metrics/frechet.ts";
 export * from "./lib/metrics/jackknife.ts";
 export * from "./lib/metrics/kernel_distance.ts";
+export * from "./lib/metrics/dinov2_features.ts";
+export * from "./lib/metrics/inception_features.ts";
+export * from "./lib/metrics/open_features.ts";
 export * from "./lib/metrics/random_features.ts";
 
 // charts, notebooks

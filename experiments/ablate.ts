@@ -54,6 +54,10 @@ const program = command("ablate", "Train and compare the paper's ablation arms o
   .option("--batch-size <number>", "images a step", numberOption({ min: 1, whole: true }))
   .option("--learning-rate <number>", "AdamW's learning rate", numberOption({ above: 0 }))
   .option(
+    "--features <kind>",
+    "what Fréchet distances are taken on: random, inception:FILE or dinov2:FILE, with trained weights (default: random)",
+  )
+  .option(
     "--engine <name>",
     `what computes: ${engineChoices.join(", ")} (default: auto)`,
     choiceOption(engineChoices),

@@ -6,7 +6,7 @@
 import type { Dataset } from "../lib/data/dataset.ts";
 import { openDataset } from "../lib/data/open_dataset.ts";
 import { currentEngine, setEngine } from "../lib/engine/engine.ts";
-import { randomFeatureExtractor } from "../lib/metrics/random_features.ts";
+import { checkFeatureSpec, openFeatures } from "../lib/metrics/open_features.ts";
 import { checkSameRun, readRunConfig, saveRunConfig } from "../lib/runs/folder.ts";
 import { type ArmProgress, runArm } from "./arm_run.ts";
 import { type ArmTiming, imagesFor, runSeconds, timeArms } from "./calibrate.ts";
@@ -71,6 +71,7 @@ export async function planAblation(
       : wholeSteps(options.images, ablation);
     checkSameRun(dir, { saved, asked: { ablation, images } });
   }
+  await checkFeatureSpec(ablation.evaluation.features);
   const dataset = await openDataset(ablation.data, {
     size: ablation.size,
     onProgress: (progress) => onEvent?.({ kind: "data", ...progress }),
@@ -140,7 +141,7 @@ export async function runAblation(
     ...arms.map(armRecord),
     ...costRecords(),
   ]);
-  const features = randomFeatureExtractor();
+  const features = await openFeatures(ablation.evaluation.features);
   const runs = ablation.seeds.flatMap((seed) => arms.map((arm) => ({ seed, arm })));
   try {
     for (const [index, { seed, arm }] of runs.entries()) {

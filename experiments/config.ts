@@ -10,6 +10,7 @@ import type { Sampler } from "../lib/diffusion/samplers/sampler.ts";
 import type { HditSpec } from "../lib/models/spec.ts";
 import { type Arm, type Axis, axisNames, oneAtATime, paperRows } from "./arms.ts";
 import type { DataSource } from "../lib/data/open_dataset.ts";
+import { type FeatureSpec, parseFeatureSpec } from "../lib/metrics/open_features.ts";
 import { presets as models } from "../lib/models/presets.ts";
 
 export const presetNames = ["smoke", "emoji", "emoji-all", "imagenet-128"] as const;
@@ -34,6 +35,8 @@ export const ablationOptionsSchema = z.strictObject({
   data: z.string().min(1).optional(),
   batchSize: whole.min(1).optional(),
   learningRate: z.number().positive().optional(),
+  /** What Fréchet distances are taken on: `random`, `inception:FILE` or `dinov2:FILE`, with a file of trained weights. */
+  features: z.string().min(1).default("random"),
   /** What computes; `auto` takes a GPU where one is set up. */
   engine: z.enum(engineChoices).default("auto"),
 });
@@ -66,6 +69,7 @@ export type Ablation = {
     heldOut: number;
     /** Samples for the Fréchet distance, and for the grid shown. */
     distanceSamples: number;
+    features: FeatureSpec;
     gridSamples: number;
     sampler: Sampler;
     schedule: { steps: number; sigmaMin: number; sigmaMax: number };
@@ -106,6 +110,7 @@ const evaluation: Ablation["evaluation"] = {
   sigmas: [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 40],
   heldOut: 64,
   distanceSamples: 192,
+  features: { kind: "random" },
   gridSamples: 64,
   sampler: { kind: "dpmpp-3m-sde" },
   schedule: { steps: 25, sigmaMin: 1e-2, sigmaMax: 160 },
@@ -218,6 +223,7 @@ export function resolveOptions(options: AblationOptions): ResolvedOptions {
     size: given.size ?? preset.size,
     batchSize: given.batchSize ?? preset.batchSize,
     data: given.data === undefined ? preset.data : { kind: "folder", path: given.data },
+    evaluation: { ...preset.evaluation, features: parseFeatureSpec(given.features) },
     training: {
       ...preset.training,
       ...(given.learningRate && { learningRate: given.learningRate }),

@@ -109,7 +109,7 @@ export const distanceSchema = z.strictObject({
   n: count,
   /** Number of held-out images they are compared with. */
   nReference: count,
-  /** Name and version of the feature extractor, such as "random-features v1, 256 channels". */
+  /** Name of the feature extractor, such as "random features". */
   features: text,
   /** Distance of as many training images: what a perfect model would get. */
   floor: measured.optional(),

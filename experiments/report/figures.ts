@@ -56,7 +56,7 @@ export function reportFigures(results: Results, arms: ArmSummary[]): Figure[] {
       nReference,
       ...(floor === undefined ? {} : { floor }),
     }));
-    figures.push(qualityVsCost(distances, options));
+    figures.push(qualityVsCost(distances, { ...options, features }));
   }
 
   const bySigma = alike(arms, ({ evals }) => evals).map(({ arm, evals }) => ({
@@ -76,7 +76,10 @@ export function reportFigures(results: Results, arms: ArmSummary[]): Figure[] {
     }),
   }));
   if (resolutions.length > 0) {
-    figures.push(resolutionExtrapolation(resolutions, { ...options, trainedSize: run.size }));
+    const { features } = fd ?? {};
+    figures.push(
+      resolutionExtrapolation(resolutions, { ...options, trainedSize: run.size, features }),
+    );
   }
 
   const speeds = arms.filter(({ done }) => done.length > 0).map((arm) => ({

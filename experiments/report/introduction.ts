@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { distanceName } from "../../lib/charts/figures/distance.ts";
 import type { Page } from "./contents.ts";
 import { formatBytes, formatCount, formatCounted, formatList } from "./format.ts";
 import { type Html, html } from "./html.ts";
@@ -104,11 +105,13 @@ export function comparison({ results, arms }: Page): Html {
 ${
     fd === undefined
       ? html`<p>No distance between samples and held-out images has been measured yet.</p>`
-      : html`<p><strong>FD (random features)</strong> is a Fréchet distance on ${fd.features}, from ${
+      : html`<p><strong>${
+        distanceName(fd.features)
+      }</strong> is a Fréchet distance on features of images, from ${
         formatCount(fd.n)
       } samples and ${
         formatCount(fd.nReference)
-      } held-out images. It is not an FID: it orders arms of this run, on this data, and is not comparable with any published number.${
+      } held-out images. It is not an FID as published: it orders arms of this run, on this data, and is not comparable with any published number.${
         fd.n < 2000 ? " So few samples bias it upwards, for all arms alike." : ""
       }</p>`
   }

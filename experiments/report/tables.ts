@@ -4,6 +4,7 @@
  * @module
  */
 import { overSeeds } from "../../lib/charts/figures/common.ts";
+import { distanceName } from "../../lib/charts/figures/distance.ts";
 import { mean, type Spread } from "../../lib/charts/statistics.ts";
 import { type ArmStyle, armStyles } from "../../lib/charts/theme.ts";
 import type { Results } from "../results.ts";
@@ -25,7 +26,7 @@ import { type Html, html } from "./html.ts";
 /** The table of arms, one row each. */
 export function armTable({ results, arms }: Page): Html {
   const units = [...new Set(arms.flatMap(({ difference }) => difference?.unit ?? []))];
-  const several = results.run.seeds.length > 1;
+  const several = results.run.seeds.length > 1, distance = distanceOf(results);
   return html`
     <div class="scroll">
       <table>
@@ -39,7 +40,7 @@ export function armTable({ results, arms }: Page): Html {
             <th>Training loss</th>
             <th>Held-out loss</th>
             <th>Difference from the base</th>
-            <th>FD (random features)</th>
+            <th>${distance}</th>
           </tr>
         </thead>
         <tbody>${arms.map((arm) => armRow(arm, results))}</tbody>
@@ -55,6 +56,12 @@ export function armTable({ results, arms }: Page): Html {
         ? "mean and range over seeds"
         : "with its 95 % interval over samples"}; lower is better.</p>
   `;
+}
+
+/** What the columns of distances are called. */
+function distanceOf({ evals }: Results): string {
+  const features = evals.find(({ fd }) => fd)?.fd?.features;
+  return features === undefined ? "FD" : distanceName(features);
 }
 
 function armRow(arm: ArmSummary, results: Results): Html {
@@ -168,7 +175,7 @@ export function resolutionSection({ results, arms }: Page): Html | undefined {
   const shown = extrapolated(results, arms);
   if (shown.length === 0) return undefined;
   const sizes = evaluatedSizes(results);
-  const { size: trained } = results.run;
+  const { size: trained } = results.run, distance = distanceOf(results);
   const rows = shown.map((arm) =>
     html`<tr><td class="arm"><div>${
       swatch(arm, results)
@@ -198,7 +205,7 @@ export function resolutionSection({ results, arms }: Page): Html | undefined {
               const times = `${Number((size / trained).toFixed(2))}×, ${size} pixels`;
               return html`
                 <th>Held-out loss<br>${times}</th>
-                <th>FD (random features)<br>${times}</th>
+                <th>${distance}<br>${times}</th>
               `;
             })}</tr>
           </thead>

@@ -15,8 +15,8 @@ export {
 export { costAndTime, type TimeCurve } from "./figures/cost_and_time.ts";
 export {
   type ArmDistance,
-  DISTANCE_NAME,
   distanceBars,
+  distanceName,
   type DistanceOptions,
 } from "./figures/distance.ts";
 export { type LossCurve, lossCurves } from "./figures/loss.ts";

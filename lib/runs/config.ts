@@ -14,6 +14,7 @@ import { asSpec, specSchema } from "../models/spec_schema.ts";
 import {
   densitySchema,
   emaSchema,
+  featureSchema,
   lrScheduleSchema,
   optimiserSchema,
   positive,
@@ -104,6 +105,11 @@ export const trainConfigSchema = z.strictObject({
     heldOut: whole(1).default(64).meta(about("Pictures for the held-out loss")),
     sigmas: z.array(positive).min(1).default([0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 40]),
     samples: whole(0).default(0).meta(about("Samples for the Fréchet distance; 0: not measured")),
+    features: featureSchema.default({ kind: "random" }).meta(
+      about(
+        "What the Fréchet distance is taken on; weights of inception and dinov2 are yours to have",
+      ),
+    ),
   }).prefault({}),
   log: z.strictObject({
     every: whole(1).default(1000).meta(about("Images between lines of log.jsonl")),

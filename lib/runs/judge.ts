@@ -7,7 +7,7 @@ import { hditModel } from "../diffusion/diffusion_model.ts";
 import { imageSampler } from "../diffusion/sample.ts";
 import { imageGrid } from "../io/images.ts";
 import type { FeatureExtractor } from "../metrics/features.ts";
-import { randomFeatureExtractor } from "../metrics/random_features.ts";
+import { openFeatures } from "../metrics/open_features.ts";
 import type { HditParams } from "../models/hdit.ts";
 import { heldOutEvaluator } from "../training/evaluate.ts";
 import type { EvaluationRecord } from "./log.ts";
@@ -80,7 +80,7 @@ export function openJudge({ config, spec, dataset }: TrainPlan): Judge {
         signal,
       });
       if (samples === 0) return { heldOut: loss };
-      features ??= randomFeatureExtractor();
+      features ??= await openFeatures(config.evaluate.features);
       const images = await sample(params, { n: samples, what: "samples", signal, onProgress });
       const distance = await distanceQuality(images, { dataset, features, nReference: samples });
       return { heldOut: loss, distance };

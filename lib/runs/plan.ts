@@ -7,6 +7,7 @@ import type { Dataset } from "../data/dataset.ts";
 import { detectDataSource } from "../data/detect.ts";
 import { type DataSource, openDataset } from "../data/open_dataset.ts";
 import { currentEngine, type EngineName, setEngine } from "../engine/engine.ts";
+import { checkFeatureSpec } from "../metrics/open_features.ts";
 import { type Cost, cost } from "../models/cost.ts";
 import type { HditSpec } from "../models/spec.ts";
 import { modelFor, resolveConfig, type ResolvedConfig, type TrainConfig } from "./config.ts";
@@ -66,6 +67,7 @@ export async function planTraining(
     checkSameRun(dir, same);
   }
   await setEngine(config.engine);
+  if (config.evaluate.samples > 0) await checkFeatureSpec(config.evaluate.features);
   return {
     dir,
     config,

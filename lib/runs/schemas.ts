@@ -7,6 +7,7 @@ import { z } from "zod";
 import type { Density } from "../diffusion/densities.ts";
 import type { Sampler } from "../diffusion/samplers/sampler.ts";
 import type { Weighting } from "../diffusion/weightings.ts";
+import type { FeatureSpec } from "../metrics/open_features.ts";
 import type { LrSchedule } from "../training/lr_schedules.ts";
 
 /** A whole number of at least `least`. */
@@ -108,6 +109,24 @@ export const emaSchema = z.strictObject({
   startAt: whole(0).exactOptional(),
 });
 
+const weights = z.string().min(1).meta({ description: "A file of trained weights" });
+/** What Fréchet distances are taken on. */
+export const featureSchema = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("random") }),
+  z.strictObject({
+    kind: z.literal("inception"),
+    weights,
+    preprocessing: z.enum(["pytorch-fid", "k-diffusion"]).exactOptional(),
+  }),
+  z.strictObject({
+    kind: z.literal("dinov2"),
+    weights,
+    preprocessing: z.enum(["dgm-eval", "dgm-eval-clean", "k-diffusion", "short-224", "short-256"])
+      .exactOptional(),
+    positions: z.enum(["torch.hub", "transformers"]).exactOptional(),
+  }),
+]);
+
 const eta = { eta: z.number().min(0).exactOptional(), sNoise: z.number().min(0).exactOptional() };
 const churn = {
   sChurn: z.number().min(0).exactOptional(),
@@ -146,6 +165,7 @@ type Forgotten =
   | Exclude<Kinds<Weighting>, Kinds<z.output<typeof weightingSchema>>>
   | Exclude<Kinds<Density>, Kinds<z.output<typeof densitySchema>>>
   | Exclude<Kinds<LrSchedule>, Kinds<z.output<typeof lrScheduleSchema>>>
-  | Exclude<Kinds<Sampler>, Kinds<z.output<typeof samplerSchema>>>;
+  | Exclude<Kinds<Sampler>, Kinds<z.output<typeof samplerSchema>>>
+  | Exclude<Kinds<FeatureSpec>, Kinds<z.output<typeof featureSchema>>>;
 const none: [Forgotten] extends [never] ? true : Forgotten = true;
 void none;

@@ -18,7 +18,7 @@ const NASTY = "a < b & </script>";
 const BASE = { arm: "base", title: "Base" };
 const OTHER = { arm: "skip-add", title: NASTY };
 const options = { base: "base" };
-const fdOptions = { ...options, features: "random-features v1", n: 256, nReference: 200 };
+const fdOptions = { ...options, features: "random features", n: 256, nReference: 200 };
 
 // Multiply-adds of config E and of DiT-B/4 on pixels by the paper's counting
 const HDIT: [number, number][] = [[128, 31.37e9], [256, 64.72e9], [512, 198.1e9], [
@@ -50,12 +50,12 @@ const FIGURES: Figure[] = [
     { ...BASE, macs: 2e9, seeds: [seed(9, 8, 10)] },
     { ...OTHER, macs: 2e9, seeds: [seed(11)] },
     { arm: "diverged", title: "Diverged", macs: 3e9, seeds: [seed(NaN)] },
-  ], options),
+  ], fdOptions),
   costScaling([{ model: "HDiT-B/4", points: HDIT }, { model: "DiT-B/4", points: DIT }]),
   resolutionExtrapolation([
     { ...BASE, points: [{ size: 96, heldOut: [seed(2)] }, { size: 64, heldOut: [seed(1)] }] },
     { ...OTHER, points: [{ size: 64, heldOut: [seed(1)], fd: [seed(5, 4, 6)] }] },
-  ], { ...options, trainedSize: 64 }),
+  ], { ...fdOptions, trainedSize: 64 }),
   heldOutBySigma([
     { ...BASE, seeds: [{ seed: 0, bySigma: [[0.1, 1], [1, 2]] }] },
     { ...OTHER, seeds: [{ seed: 0, bySigma: [[1, 2.2], [0.1, 1.1]] }] },
@@ -94,7 +94,7 @@ Deno.test("figures without any data are drawn empty", async () => {
   const empty = [
     lossCurves([], options),
     distanceBars([], fdOptions),
-    qualityVsCost([], options),
+    qualityVsCost([], fdOptions),
     costScaling([]),
     resolutionExtrapolation([], { ...options, trainedSize: 64 }),
     heldOutBySigma([], options),

@@ -5,6 +5,7 @@ import { ablate, type AblationEvent } from "../../experiments/ablation.ts";
 import type { AblationOptions } from "../../experiments/config.ts";
 import type { Results } from "../../experiments/results.ts";
 import { inFolder } from "../folder.ts";
+import { writeTinyDinov2 } from "../metrics/made_dinov2.ts";
 
 const options: AblationOptions = { preset: "smoke", axes: ["position", "resolution"], images: 32 };
 
@@ -61,7 +62,7 @@ Deno.test("ablate() refuses a folder that holds another run, or something else",
   });
 });
 
-Deno.test("ablate() trains on a folder of pictures, its sub-folders as classes, and names broken ones", async () => {
+Deno.test("ablate() trains on a folder of pictures, its sub-folders as classes, names broken ones and takes features from a file", async () => {
   await inFolder(async (parent) => {
     for (const [i, kind] of ["cats", "dogs"].entries()) {
       await Deno.mkdir(join(parent, "photos", kind), { recursive: true });
@@ -72,9 +73,16 @@ Deno.test("ablate() trains on a folder of pictures, its sub-folders as classes, 
       }
     }
     await Deno.writeTextFile(join(parent, "photos", "cats", "broken.png"), "not a picture");
+    const { weights } = await writeTinyDinov2(join(parent, "tiny.safetensors"));
     let warnings: readonly string[] = [];
     const results = await ablate(
-      { preset: "smoke", axes: ["skip"], images: 8, data: join(parent, "photos") },
+      {
+        preset: "smoke",
+        axes: ["skip"],
+        images: 8,
+        data: join(parent, "photos"),
+        features: `dinov2:${weights}`,
+      },
       {
         dir: join(parent, "run"),
         onEvent: (event) => {
@@ -84,14 +92,19 @@ Deno.test("ablate() trains on a folder of pictures, its sub-folders as classes, 
     );
     assert.deepEqual(results.run.data.classes, ["cats", "dogs"]);
     assert.equal(results.done.length, 3);
+    assert.ok(results.evals.every(({ fd }) => fd?.features === "DINOv2 64 × 1/14"));
+    const report = await Deno.readTextFile(join(parent, "run", "report.html"));
+    assert.match(report, /<th>FD \(DINOv2 64 × 1\/14\)<\/th>/);
     assert.ok(warnings.some((warning) => /broken\.png/.test(warning)), warnings.join("; "));
   });
 });
 
-Deno.test("ablate() names an empty folder before any work, and writes nothing", async () => {
+Deno.test("ablate() names an empty folder or missing weights before any work, and writes nothing", async () => {
   await inFolder(async (parent) => {
     await Deno.mkdir(join(parent, "empty"));
     const dir = join(parent, "run");
+    const features = `inception:${join(parent, "missing.pth")}`;
+    await assert.rejects(ablate({ ...options, features }, { dir }), Deno.errors.NotFound);
     await assert.rejects(
       ablate({ ...options, data: join(parent, "empty") }, { dir }),
       /no .*picture|no .*image|empty/i,

@@ -173,7 +173,7 @@ function armRecords(
         high: value * 1.08,
         n: 256,
         nReference: 256,
-        features: "random-features v1 (fixed, seeded, untrained convolutional network)",
+        features: "random features",
         floor: 1.3,
       };
       records.push({

@@ -5,7 +5,6 @@ import ndarray, { type NdArray } from "ndarray";
 import { denseData } from "../../lib/data/dense.ts";
 import { setEngine } from "../../lib/engine/engine.ts";
 import { treeDispose } from "../../lib/engine/tree.ts";
-import { encodeSafetensors } from "../../lib/io/safetensors.ts";
 import { dinov2 } from "../../lib/metrics/dinov2.ts";
 import { dinov2Extractor, type Dinov2Options } from "../../lib/metrics/dinov2_features.ts";
 import { dinov2Images } from "../../lib/metrics/dinov2_images.ts";
@@ -17,6 +16,7 @@ import {
   byTransformersNames,
   madeImages,
   madeWeights,
+  safetensors,
   type Weights,
 } from "./made_dinov2.ts";
 
@@ -24,10 +24,6 @@ const spec: Dinov2Spec = { width: 16, depth: 1, heads: 2, patch: 14, grid: 4, ff
 const weights = madeWeights(spec, 24);
 const images = ndarray(madeImages([3, 20, 26, 3]).data.map((v) => Math.tanh(v)), [3, 20, 26, 3]);
 
-const safetensors = (weights: Weights) =>
-  encodeSafetensors(
-    Object.fromEntries(Object.entries(weights).map(([name, t]) => [name, { dtype: "F32", ...t }])),
-  );
 const pth = (weights: Weights) =>
   torchFile(
     new Map(

@@ -1,6 +1,7 @@
 /** Small DINOv2s with made-up weights, and what they compute in plain float64 loops. */
 import ndarray, { type NdArray } from "ndarray";
 import { normals } from "../../lib/engine/random.ts";
+import { encodeSafetensors } from "../../lib/io/safetensors.ts";
 import type { StoredTensor } from "../../lib/io/stored_params.ts";
 import type { Dinov2Spec } from "../../lib/metrics/dinov2_weights.ts";
 
@@ -41,6 +42,20 @@ export function madeWeights(spec: Dinov2Spec, hidden: number): Weights {
       return [name, { shape, data: z.map((v) => scale ? 1 + 0.3 * v : spread * v) }];
     }),
   );
+}
+
+/** Weights as a file's bytes. */
+export function safetensors(weights: Weights): Uint8Array {
+  return encodeSafetensors(
+    Object.fromEntries(Object.entries(weights).map(([name, t]) => [name, { dtype: "F32", ...t }])),
+  );
+}
+
+/** Writes a tiny network with one head of 64 channels, and returns what names it. */
+export async function writeTinyDinov2(path: string) {
+  const spec: Dinov2Spec = { width: 64, depth: 1, heads: 1, patch: 14, grid: 2, ffn: "gelu" };
+  await Deno.writeFile(path, safetensors(madeWeights(spec, 8)));
+  return { kind: "dinov2", weights: path } as const;
 }
 
 /** The same weights by transformers' names: q, k and v apart. */

@@ -15,6 +15,7 @@ import { runTraining, train, type TrainEvent, type TrainRunOptions } from "../..
 import { openTrainedModel } from "../../lib/runs/trained_model.ts";
 import { loadCheckpoint } from "../../lib/training/checkpoint.ts";
 import { inFolder } from "../folder.ts";
+import { writeTinyDinov2 } from "../metrics/made_dinov2.ts";
 
 await setEngine("onnxruntime");
 
@@ -77,6 +78,31 @@ Deno.test("train() takes the steps, and leaves records, demos and checkpoints", 
     assert.equal(best.meta.step, losses.sort(([a], [b]) => a - b)[0][1]);
     // once more: nothing is left to do
     assert.deepEqual((await all(dir)).map(({ kind }) => kind), ["start", "end"]);
+  });
+});
+
+Deno.test("train() takes distances on features from a file, and says what is wrong with it first", async () => {
+  await inFolder(async (parent) => {
+    const dir = join(parent, "run"), path = join(parent, "tiny.safetensors");
+    const evaluate = { ...config.evaluate, every: 48, features: await writeTinyDinov2(path) };
+    const log = async () => ofKind(await readLog(dir), "evaluation");
+    await all(dir, {}, { evaluate });
+    const [{ distance }] = await log();
+    assert.equal(distance?.features, "DINOv2 64 × 1/14");
+    assert.ok(distance.value > 0 && distance.low <= distance.value);
+
+    const other = join(parent, "other");
+    await Deno.writeTextFile(path, "no weights");
+    await assert.rejects(all(other, {}, { evaluate }), /safetensors/);
+    await Deno.remove(path);
+    await assert.rejects(all(other, {}, { evaluate }), Deno.errors.NotFound);
+    await assert.rejects(Deno.stat(other), Deno.errors.NotFound);
+    // where no distance is taken, nobody asks for them
+    const plan = await planTraining(
+      { ...config, evaluate: { ...evaluate, samples: 0 } },
+      { dir: other },
+    );
+    assert.equal(plan.resumed, false);
   });
 });
 

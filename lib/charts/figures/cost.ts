@@ -1,7 +1,7 @@
 import type { Data, Layout } from "plotly.js-dist";
 import { type Figure, plotlyText } from "../figure.ts";
 import { placeLabels } from "../labels.ts";
-import { DISTANCE_NAME } from "./distance.ts";
+import { distanceName } from "./distance.ts";
 import {
   armLabel,
   type ArmName,
@@ -28,7 +28,10 @@ const ATTENTION_NOTE =
   "multiplication and its addition as one.";
 
 /** Distance against multiply-adds an image: what an arm costs and what it buys. */
-export function qualityVsCost(arms: ArmQuality[], options: ArmOptions): Figure {
+export function qualityVsCost(
+  arms: ArmQuality[],
+  options: ArmOptions & { features: string },
+): Figure {
   const styles = stylesOf(arms, options);
   const shown = arms
     .map((arm) => ({ ...arm, giga: arm.macs / 1e9, spread: overSeeds(arm.seeds) }))
@@ -76,7 +79,11 @@ export function qualityVsCost(arms: ArmQuality[], options: ArmOptions): Figure {
         range: x,
         tickformat: "~g",
       },
-      yaxis: { title: { text: `${DISTANCE_NAME}, lower is better` }, range: y, tickformat: "~g" },
+      yaxis: {
+        title: { text: `${distanceName(options.features)}, lower is better` },
+        range: y,
+        tickformat: "~g",
+      },
       annotations: shown.map(({ arm, giga, spread }, i) => ({
         x: giga,
         y: spread.value,

@@ -17,7 +17,7 @@ import {
 /** The distances of one arm, a value for each seed. */
 export type ArmDistance = ArmName & { seeds: SeedValue[] };
 
-/** What the distance is: `features` in words, numbers of samples and of reference images. */
+/** What the distance is: the name of the features, numbers of samples and of reference images. */
 export type DistanceOptions = ArmOptions & {
   features: string;
   n: number;
@@ -26,8 +26,10 @@ export type DistanceOptions = ArmOptions & {
   floor?: number;
 };
 
-/** The name of the distance on axes: it is not the FID of Inception features. */
-export const DISTANCE_NAME = "FD (random features)";
+/** The name of a distance by its features: it is never called FID, which few runs measure as published. */
+export function distanceName(features: string): string {
+  return `FD (${features})`;
+}
 
 /** Fréchet distance of each arm as a bar, with its interval and the seeds as dots. */
 export function distanceBars(arms: ArmDistance[], options: DistanceOptions): Figure {
@@ -70,12 +72,12 @@ export function distanceBars(arms: ArmDistance[], options: DistanceOptions): Fig
       name: "distance",
       title: "Distance between samples and held-out images",
       caption:
-        `Fréchet distance on ${options.features}, of ${
+        `${distanceName(options.features)}: Fréchet distance of ${
           options.n.toLocaleString("en")
         } samples of the averaged (EMA) weights against ${
           options.nReference.toLocaleString("en")
-        } held-out images; lower is better. It is not an FID, and is comparable only with distances ` +
-        `of the same features and numbers. ${SPREAD_NOTE}` +
+        } held-out images on these features; lower is better. It is not an FID as published, and is ` +
+        `comparable only with distances of the same features and numbers. ${SPREAD_NOTE}` +
         (arms.some(({ seeds }) => seeds.length > 1) ? " Dots: single seeds." : "") +
         (options.floor === undefined ? "" : " Dotted line: as many training images."),
     },
@@ -83,7 +85,7 @@ export function distanceBars(arms: ArmDistance[], options: DistanceOptions): Fig
     {
       height: 130 + 52 * Math.max(arms.length, 2),
       xaxis: {
-        title: { text: `${DISTANCE_NAME}, lower is better` },
+        title: { text: `${distanceName(options.features)}, lower is better` },
         range: fromZero([...ends, options.floor ?? 0]),
         tickformat: "~g",
       },

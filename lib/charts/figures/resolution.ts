@@ -1,6 +1,6 @@
 import type { Data } from "plotly.js-dist";
 import type { Figure } from "../figure.ts";
-import { DISTANCE_NAME } from "./distance.ts";
+import { distanceName } from "./distance.ts";
 import {
   armLabel,
   type ArmName,
@@ -20,17 +20,19 @@ export type ResolutionCurve = ArmName & {
 
 /**
  * Held-out loss, and distance where there is one, of arms trained at one size and evaluated at
- * larger ones.
+ * larger ones. `features` names what distances are taken on.
  */
 export function resolutionExtrapolation(
   curves: ResolutionCurve[],
-  options: ArmOptions & { trainedSize: number },
+  options: ArmOptions & { trainedSize: number; features?: string | undefined },
 ): Figure {
   const styles = stylesOf(curves, options);
   const { trainedSize } = options;
   const sizes = [...new Set(curves.flatMap(({ points }) => points.map(({ size }) => size)))]
     .sort((a, b) => a - b);
-  const withDistance = curves.some(({ points }) => points.some(({ fd }) => fd?.length));
+  const { features } = options;
+  const withDistance = features !== undefined &&
+    curves.some(({ points }) => points.some(({ fd }) => fd?.length));
   const data: Data[] = [];
   curves.forEach((curve, index) => {
     const { color, dash, symbol } = styles.get(curve.arm)!;
@@ -85,7 +87,7 @@ export function resolutionExtrapolation(
       ...(withDistance
         ? {
           yaxis2: {
-            title: { text: `${DISTANCE_NAME},<br>lower is better` },
+            title: { text: `${distanceName(features)},<br>lower is better` },
             tickformat: "~g",
             domain: [0, 0.46],
           },
