@@ -11,7 +11,7 @@ export type StateDictFile = { tensors: Record<string, StoredTensor> } & Disposab
  * Opens a file of tensors by name: `.safetensors`, or a state dict that PyTorch saved (`.pth`, `.pt`, `.bin`). Which of
  * the two it is its first bytes say.
  *
- * Nothing in a file is executed. Throws a TypeError where it holds anything but tensors, and what `parseSafetensors` and
+ * Nothing in a file is executed. Throws a TypeError where there is none or it holds anything but tensors, and what `parseSafetensors` and
  * `openTorchFile` throw.
  */
 export async function openStateDict(path: string): Promise<StateDictFile> {
@@ -79,7 +79,12 @@ export function floatTensor(
 }
 
 async function isZip(path: string): Promise<boolean> {
-  using file = await Deno.open(path);
+  using file = await Deno.open(path).catch((cause) => {
+    if (!(cause instanceof Deno.errors.NotFound)) throw cause;
+    throw new TypeError(`Cannot load the weights as there must be a file: ${path} is none`, {
+      cause,
+    });
+  });
   const start = new Uint8Array(2);
   await file.read(start);
   return new TextDecoder().decode(start) === "PK";

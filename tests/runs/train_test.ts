@@ -95,7 +95,7 @@ Deno.test("train() takes distances on features from a file, and says what is wro
     await Deno.writeTextFile(path, "no weights");
     await assert.rejects(all(other, {}, { evaluate }), /safetensors/);
     await Deno.remove(path);
-    await assert.rejects(all(other, {}, { evaluate }), Deno.errors.NotFound);
+    await assert.rejects(all(other, {}, { evaluate }), /there must be a file/);
     await assert.rejects(Deno.stat(other), Deno.errors.NotFound);
     // where no distance is taken, nobody asks for them
     const plan = await planTraining(
