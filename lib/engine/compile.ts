@@ -5,10 +5,13 @@
  */
 import { setImmediate } from "node:timers";
 import * as tf from "@tensorflow/tfjs";
+import type { CompileStats } from "./compile_stats.ts";
 import { OnnxRuntimeBackend, type Traced } from "./onnxruntime/backend.ts";
 import { sameShape } from "./onnxruntime/graph.ts";
 import { graphRunner } from "./tensorflow/graph_runner.ts";
 import { treeEntries, treeMap } from "./tree.ts";
+
+export type { CompileStats } from "./compile_stats.ts";
 
 /** How many input shapes a compiled function keeps ready. */
 const PLANS = 8;
@@ -30,21 +33,6 @@ export type Compiled<A, B> = {
   readonly stats: CompileStats;
   /** Frees the compiled graphs. */
   dispose(): void;
-};
-
-/**
- * Times in milliseconds, summed over calls: `runMs` inside the runtime, `callMs` in all but for the
- * turn of the event loop, so that their difference is JavaScript (once nothing is traced).
- */
-export type CompileStats = {
-  traces: number;
-  calls: number;
-  callMs: number;
-  traceMs: number;
-  compileMs: number;
-  runMs: number;
-  /** Operations in the graph that was compiled last. */
-  nodes: number;
 };
 
 const toEventLoop = () => new Promise<void>((resolve) => setImmediate(resolve));

@@ -5,25 +5,7 @@
  */
 // @ts-types="@types/cli-progress"
 import cliProgress from "cli-progress";
-import { formatState } from "./text.ts";
-
-/** How far some work has come. */
-export type ProgressState = {
-  label: string;
-  unit: string;
-  done: number;
-  total: number;
-  /** Part done, in [0, 1]. */
-  fraction: number;
-  /** Seconds since the start. */
-  elapsed: number;
-  /** Units a second, where it is known. */
-  perSecond?: number;
-  /** Seconds that remain at this rate, where it is known. */
-  remaining?: number;
-  note: string;
-  ended: boolean;
-};
+import { formatState, type ProgressState } from "./text.ts";
 
 /** A place that shows progress. */
 export type ProgressSink =

@@ -1,4 +1,20 @@
-import type { ProgressState } from "./sinks.ts";
+/** How far some work has come. */
+export type ProgressState = {
+  label: string;
+  unit: string;
+  done: number;
+  total: number;
+  /** Part done, in [0, 1]. */
+  fraction: number;
+  /** Seconds since the start. */
+  elapsed: number;
+  /** Units a second, where it is known. */
+  perSecond?: number;
+  /** Seconds that remain at this rate, where it is known. */
+  remaining?: number;
+  note: string;
+  ended: boolean;
+};
 
 /** A state as one line: `training: 400/800 images (50 %), 12/s, 33 s left, loss 0.5`. */
 export function formatState(state: ProgressState): string {

@@ -3,18 +3,10 @@ import { sigmaAt } from "../diffusion/densities.ts";
 import type { Cond } from "../diffusion/types.ts";
 import { stratify } from "../diffusion/stratified.ts";
 import { normals, uniforms } from "../engine/random.ts";
-import type { TrainSettings } from "./train_options.ts";
+import type { TrainBatch, TrainSettings } from "./train_options.ts";
 import { takeRows } from "../take_rows.ts";
 
-/** One batch: images [B, H, W, C] row-major in [-1, 1], a class a sample, and augmentation if there is any. */
-export type TrainBatch = {
-  images: Float32Array;
-  labels?: ArrayLike<number>;
-  augCond?: Float32Array; // [B, 9]
-  selfCond?: Float32Array; // [B, H, W, C], for models with selfConditioning
-  /** Where it is not the run's size: batches of several sizes train one model. */
-  size?: readonly [height: number, width: number];
-};
+export type { TrainBatch } from "./train_options.ts";
 
 /** All that one step takes besides the state, as plain numbers. */
 export type StepBatch = {

@@ -6,7 +6,16 @@ import type { EmaSchedule } from "./ema.ts";
 import type { LrSchedule } from "./lr_schedules.ts";
 import { type OptimiserOptions, resolveOptimiser } from "./optimisers.ts";
 import { powerGamma } from "./power_ema.ts";
-import type { TrainBatch } from "./train_batch.ts";
+
+/** One batch: images [B, H, W, C] row-major in [-1, 1], a class a sample, and augmentation if there is any. */
+export type TrainBatch = {
+  images: Float32Array;
+  labels?: ArrayLike<number>;
+  augCond?: Float32Array; // [B, 9]
+  selfCond?: Float32Array; // [B, H, W, C], for models with selfConditioning
+  /** Where it is not the run's size: batches of several sizes train one model. */
+  size?: readonly [height: number, width: number];
+};
 
 /** What a run is; all of it from `model` to `config` but `steps` and `normJump` must be the same to go on with it. */
 export type TrainOptions<P> = {

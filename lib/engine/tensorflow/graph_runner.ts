@@ -5,7 +5,7 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import type { CompileStats } from "../compile.ts";
+import type { CompileStats } from "../compile_stats.ts";
 import { treeEntries, treeMap } from "../tree.ts";
 import { type TracedGraph, traceGraph } from "./trace.ts";
 
