@@ -145,11 +145,12 @@ Deno.test("encodeSafetensors() keeps bfloat16 to 8 bits of precision", () => {
       noDefaultInfinity: true,
       max: Math.fround(3e38),
       min: Math.fround(-3e38),
-    }),
+      // once ONNX Runtime has run, this thread takes numbers under 2^-126 for 0
+    }).filter((x) => x === 0 || Math.abs(x) >= 2 ** -126),
     (x) => {
       const bytes = encodeSafetensors({ x: { dtype: "BF16", shape: [], data: [x] } });
       const y = parseSafetensors(bytes).tensors.get("x")!.data[0] as number;
-      assert.ok(Math.abs(y - x) <= Math.abs(x) * 2 ** -8 + 1e-40, `${x} became ${y}`);
+      assert.ok(Math.abs(y - x) <= Math.abs(x) * 2 ** -8, `${x} became ${y}`);
     },
   ));
 });

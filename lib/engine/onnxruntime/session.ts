@@ -47,7 +47,8 @@ export class Session {
       enableCpuMemArena: arena,
       logSeverityLevel: 3,
       ...(profile ? { enableProfiling: true, profileFilePrefix: profile } : {}),
-      // denormal second moments and attention tails would cost up to a hundred times as much
+      // denormal second moments and attention tails would cost up to a hundred times as much; it holds for the
+      // calling thread from then on, JavaScript's numbers included
       extra: {
         session: {
           set_denormal_as_zero: "1",
