@@ -1,48 +1,32 @@
 import { Matrix } from "ml-matrix";
-import type { NdArray } from "ndarray";
-import { denseData } from "../data/dense.ts";
-import { symmetricSqrt, traceOfSqrt } from "./symmetric_sqrt.ts";
+import { doublesOf, product } from "./double_product.ts";
+import {
+  centred,
+  checkFeatures,
+  type Features,
+  type FeatureStatistics,
+  meanOf,
+} from "./feature_rows.ts";
+import { frechetReference } from "./frechet_reference.ts";
 
-/** Features of images: [N, D], one row an image. */
-export type Features = NdArray<Float32Array> | NdArray<Float64Array>;
+export { checkFeatures, type Features, type FeatureStatistics } from "./feature_rows.ts";
 
-/** The mean and the covariance (divisor N − 1) of a set of features. */
-export type FeatureStatistics = { n: number; mean: Float64Array; covariance: Matrix };
-
-/** Added to the diagonals of both covariances, as in the reference. */
-const EPSILON = 1e-8;
-
-/** Rows and columns of features; RangeError unless they are a matrix with at least `least` rows. */
-export function checkFeatures(
-  features: Features,
-  { least = 2 }: { least?: number } = {},
-): [n: number, d: number] {
-  const [n, d] = features.shape;
-  if (!(features.shape.length === 2 && n >= least && d >= 1)) {
-    throw new RangeError(
-      `Cannot compare features as they must be [N, D] with N >= ${least}: shape is [${features.shape}]`,
-    );
-  }
-  return [n, d];
-}
+/** Rows that are centred and multiplied at once. */
+const BLOCK = 4096;
 
 /** Mean and covariance of features [N, D], N at least 2, in double precision. */
 export function featureStatistics(features: Features): FeatureStatistics {
   const [n, d] = checkFeatures(features);
-  const data = denseData(features as NdArray<Float64Array>);
-  const mean = new Float64Array(d);
-  for (let i = 0; i < data.length; i++) mean[i % d] += data[i] / n;
+  const mean = meanOf(features);
   if (!mean.every(Number.isFinite)) {
     throw new RangeError("Cannot compare features as they must be finite: one of them is not");
   }
   const sums = new Float64Array(d * d);
-  const row = new Float64Array(d);
-  for (let i = 0; i < n; i++) {
-    for (let a = 0; a < d; a++) row[a] = data[i * d + a] - mean[a];
-    for (let a = 0; a < d; a++) {
-      const r = row[a], at = a * d;
-      for (let b = a; b < d; b++) sums[at + b] += r * row[b];
-    }
+  for (let start = 0; start < n; start += BLOCK) {
+    const rows = Math.min(BLOCK, n - start);
+    const part = centred(features.lo(start, 0).hi(rows, d) as Features, mean);
+    const squares = product(part, part, { transposeA: true }).data;
+    for (let i = 0; i < sums.length; i++) sums[i] += squares[i];
   }
   const covariance = Matrix.zeros(d, d);
   for (let a = 0; a < d; a++) {
@@ -86,11 +70,9 @@ export function frechetDistanceOfStatistics(x: FeatureStatistics, y: FeatureStat
   return frechetDistanceTo(y)(x);
 }
 
-/** The distance to one reference set, whose root is taken once. */
+/** The distance to one reference set, which is decomposed once. */
 export function frechetDistanceTo(y: FeatureStatistics): (x: FeatureStatistics) => number {
-  const d = y.mean.length;
-  const yCovariance = Matrix.add(y.covariance, Matrix.eye(d).mul(EPSILON));
-  const root = symmetricSqrt(yCovariance);
+  const d = y.mean.length, reference = frechetReference(y);
   return (x) => {
     if (x.mean.length !== d) {
       throw new RangeError(
@@ -98,9 +80,8 @@ export function frechetDistanceTo(y: FeatureStatistics): (x: FeatureStatistics) 
           `dimensions are ${x.mean.length} and ${d}`,
       );
     }
-    const meanTerm = x.mean.reduce((sum, m, i) => sum + (m - y.mean[i]) ** 2, 0);
-    const xCovariance = Matrix.add(x.covariance, Matrix.eye(d).mul(EPSILON));
-    const cross = traceOfSqrt(root.mmul(xCovariance).mmul(root));
-    return meanTerm + xCovariance.trace() + yCovariance.trace() - 2 * cross;
+    const { factor } = reference;
+    const inner = product(factor, product(doublesOf(x.covariance), factor), { transposeA: true });
+    return reference.distance({ mean: x.mean, trace: x.covariance.trace(), inner });
   };
 }

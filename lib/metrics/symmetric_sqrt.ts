@@ -1,4 +1,6 @@
-import { EigenvalueDecomposition, Matrix } from "ml-matrix";
+import { CholeskyDecomposition, EigenvalueDecomposition, Matrix } from "ml-matrix";
+import { type DoubleMatrix, doublesOf } from "./double_product.ts";
+import { symmetricEigenvalues } from "./symmetric_eigenvalues.ts";
 
 /** Eigenvalues and eigenvectors (columns) of the symmetric part of a matrix. */
 function eigen(matrix: Matrix): { values: number[]; vectors: Matrix } {
@@ -25,9 +27,25 @@ export function symmetricSqrt(matrix: Matrix): Matrix {
   return scaleColumns(vectors, values.map((v) => Math.sqrt(Math.abs(v)))).mmul(vectors.transpose());
 }
 
-/** The trace of `symmetricSqrt(matrix)`: Σ √|λ|, half the work. */
-export function traceOfSqrt(matrix: Matrix): number {
-  return eigen(matrix).values.reduce((sum, v) => sum + Math.sqrt(Math.abs(v)), 0);
+/**
+ * The trace of the square root of a symmetric matrix, Σ √|λ|. Only the lower triangle is read, and it is overwritten: no
+ * eigenvectors, no copy.
+ */
+export function traceOfSqrt({ data, rows }: DoubleMatrix): number {
+  return symmetricEigenvalues(data, rows).reduce((sum, v) => sum + Math.sqrt(Math.abs(v)), 0);
+}
+
+/**
+ * Some F with F Fᵀ = A for a symmetric, positive A. The eigenvalues of Fᵀ B F are those of √A B √A for each of them, and
+ * Cholesky's is had for a thirtieth of the work of `symmetricSqrt`, which is taken where rounding has left A indefinite.
+ */
+export function symmetricFactor(matrix: Matrix): DoubleMatrix {
+  const symmetric = Matrix.add(matrix, matrix.transpose()).mul(0.5);
+  const cholesky = new CholeskyDecomposition(symmetric);
+  const factor = cholesky.isPositiveDefinite()
+    ? cholesky.lowerTriangularMatrix
+    : symmetricSqrt(symmetric);
+  return doublesOf(factor);
 }
 
 /**

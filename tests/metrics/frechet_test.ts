@@ -110,6 +110,26 @@ Deno.test("frechetDistance() is biased upwards, the more the fewer the rows", ()
   assert.ok(distances[0] > 2 * distances[1] && distances[1] > 2 * distances[2], `${distances}`);
 });
 
+Deno.test("frechetDistance() is the formula with the reference's square root, also of singular covariances", () => {
+  const spread = fc.constantFrom(1e-3, 1, 1e5); // at the last, rounding leaves covariances indefinite
+  fc.assert(
+    fc.property(sizes, fc.integer({ min: 1, max: 60 }), spread, ({ n, seed }, d, scale) => {
+      const x = featureStatistics(sample({ n, d, seed, scale }));
+      const y = featureStatistics(sample({ n: n + 3, d, seed: seed + 1, scale }));
+      const [a, b] = [x, y].map((s) => Matrix.add(s.covariance, Matrix.eye(d).mul(1e-8)));
+      const root = symmetricSqrt(b);
+      const cross = symmetricSqrt(root.mmul(a).mmul(root)).trace();
+      const means = x.mean.reduce((sum, m, i) => sum + (m - y.mean[i]) ** 2, 0);
+      const expected = means + a.trace() + b.trace() - 2 * cross;
+      const far = Math.abs(frechetDistanceOfStatistics(x, y) - expected);
+      // eigenvalues near 0 are rounding of the largest, and enter by their square root
+      const largest = a.trace() + b.trace();
+      assert.ok(far < 1e-6 * d * largest + TOLERANCE, `${far} of ${expected}`);
+    }),
+    { numRuns: 60 },
+  );
+});
+
 Deno.test("frechetDistance() refuses other dimensions, single rows and NaN", () => {
   const x = sample({ n: 5, d: 3, seed: 1 });
   assert.throws(

@@ -1,0 +1,44 @@
+import type { Matrix } from "ml-matrix";
+import type { NdArray } from "ndarray";
+import { denseData } from "../data/dense.ts";
+import type { DoubleMatrix } from "./double_product.ts";
+
+/** Features of images: [N, D], one row an image. */
+export type Features = NdArray<Float32Array> | NdArray<Float64Array>;
+
+/** The mean and the covariance (divisor N − 1) of a set of features. */
+export type FeatureStatistics = { n: number; mean: Float64Array; covariance: Matrix };
+
+/** Rows and columns of features; RangeError unless they are a matrix with at least `least` rows. */
+export function checkFeatures(
+  features: Features,
+  { least = 2 }: { least?: number } = {},
+): [n: number, d: number] {
+  const [n, d] = features.shape;
+  if (!(features.shape.length === 2 && n >= least && d >= 1)) {
+    throw new RangeError(
+      `Cannot compare features as they must be [N, D] with N >= ${least}: shape is [${features.shape}]`,
+    );
+  }
+  return [n, d];
+}
+
+/** The mean row of features [N, D]. */
+export function meanOf(features: Features): Float64Array {
+  const [n, d] = features.shape, data = denseData(features as NdArray<Float64Array>);
+  const mean = new Float64Array(d);
+  for (let i = 0; i < n; i++) {
+    for (let a = 0; a < d; a++) mean[a] += data[i * d + a] / n;
+  }
+  return mean;
+}
+
+/** Features [N, D] less a row. */
+export function centred(features: Features, mean: Float64Array): DoubleMatrix {
+  const [rows, columns] = features.shape;
+  const data = Float64Array.from(denseData(features as NdArray<Float64Array>));
+  for (let i = 0; i < rows; i++) {
+    for (let a = 0; a < columns; a++) data[i * columns + a] -= mean[a];
+  }
+  return { data, rows, columns };
+}
