@@ -125,6 +125,7 @@ export * from "./lib/io/torch_file.ts";
 export * from "./lib/io/torch_tensor.ts";
 export * from "./lib/metrics/features.ts";
 export * from "./lib/metrics/frechet.ts";
+export * from "./lib/metrics/frechet_interval.ts";
 export * from "./lib/metrics/jackknife.ts";
 export * from "./lib/metrics/kernel_distance.ts";
 export * from "./lib/metrics/dinov2_features.ts";

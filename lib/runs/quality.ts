@@ -7,8 +7,8 @@ import type { NdArray } from "ndarray";
 import type { Batch, Dataset } from "../data/dataset.ts";
 import { denseData } from "../data/dense.ts";
 import { readHeldOut } from "../data/draw.ts";
-import { featureStatistics, frechetDistanceTo } from "../metrics/frechet.ts";
-import { jackknife } from "../metrics/jackknife.ts";
+import { featureStatistics, frechetDistanceOfStatistics } from "../metrics/frechet.ts";
+import { frechetInterval } from "../metrics/frechet_interval.ts";
 import type { FeatureExtractor } from "../metrics/features.ts";
 import { mean } from "../statistics.ts";
 import type { HeldOutEvaluator } from "../training/evaluate.ts";
@@ -79,15 +79,13 @@ export async function distanceQuality(
   const [n, size] = images.shape;
   const drawn = async (split: Dataset["train"], n: number) =>
     await features.extract((await readHeldOut(split, { size, n, seed: EVALUATION_SEED })).images);
-  const toReference = frechetDistanceTo(featureStatistics(await drawn(dataset.test, nReference)));
-  const distance = (x: Parameters<typeof featureStatistics>[0]) =>
-    toReference(featureStatistics(x));
-  const { value, low, high } = jackknife(await features.extract(images), {
-    distance,
+  const reference = featureStatistics(await drawn(dataset.test, nReference));
+  const { value, low, high } = frechetInterval(await features.extract(images), reference, {
     groups: Math.min(20, Math.floor(n / 2)),
     seed: EVALUATION_SEED,
     least: 0,
   });
-  const floor = distance(await drawn(dataset.train, n));
+  const training = featureStatistics(await drawn(dataset.train, n));
+  const floor = frechetDistanceOfStatistics(training, reference);
   return { value, low, high, n, nReference, features: features.name, floor };
 }

@@ -4,6 +4,7 @@ import { handlers as denoiser } from "./denoiser.ts";
 import { handlers as dinov2 } from "./dinov2.ts";
 import { handlers as evaluation } from "./evaluation.ts";
 import { handlers as flops } from "./flops.ts";
+import { handlers as inception } from "./inception.ts";
 import { handlers as model } from "./model.ts";
 import { handlers as module } from "./module.ts";
 import { handlers as resize } from "./resize.ts";
@@ -24,4 +25,5 @@ export const handlers: Handler[] = [
   ...resize,
   ...augment,
   ...dinov2,
+  ...inception,
 ];
