@@ -4,7 +4,13 @@
  *
  * @module
  */
-import { malformed, pickleInput, pickleInteger, refused } from "./pickle_input.ts";
+import {
+  malformed,
+  type PickleInput,
+  pickleInput,
+  pickleInteger,
+  refused,
+} from "./pickle_input.ts";
 
 /** A key of a dict. */
 export type PickleKey = string | number | bigint | boolean | null;
@@ -57,16 +63,20 @@ const MAX_STEPS = 1_000_000; // opcodes; a tensor takes about 40
  * assert.deepEqual(readPickle(bytes, { globals: new Map() }), [7, true]);
  * ```
  */
-export function readPickle(
-  bytes: Uint8Array,
-  { globals, persistent }: ReadPickleOptions,
-): PickleValue {
+export function readPickle(bytes: Uint8Array, options: ReadPickleOptions): PickleValue {
   if (!(bytes.length <= MAX_PICKLE)) {
     throw new RangeError(
       `Cannot read the pickle as it must have at most ${MAX_PICKLE} bytes: it has ${bytes.length}`,
     );
   }
-  const input = pickleInput(bytes);
+  return readPickleFrom(pickleInput(bytes), options);
+}
+
+/** Reads the pickle that begins at a cursor, which it leaves behind it; see `readPickle`. */
+export function readPickleFrom(
+  input: PickleInput,
+  { globals, persistent }: ReadPickleOptions,
+): PickleValue {
   const memo = new Map<number, PickleValue>();
   let stack: PickleValue[] = [];
   const below: PickleValue[][] = []; // the stacks under the marks

@@ -15,7 +15,7 @@ export type StateDictFile = { tensors: Record<string, StoredTensor> } & Disposab
  * `openTorchFile` throw.
  */
 export async function openStateDict(path: string): Promise<StateDictFile> {
-  if (await isZip(path)) {
+  if (await isTorch(path)) {
     const file = openTorchFile(path);
     try {
       const tensors = tensorsOf(file.value, path);
@@ -78,7 +78,8 @@ export function floatTensor(
   return tf.tensor(Float32Array.from(stored.read() as Float32Array), stored.shape, "float32");
 }
 
-async function isZip(path: string): Promise<boolean> {
+/** Whether a file begins as those of PyTorch do: with an archive, or before version 1.6 with a pickle. */
+async function isTorch(path: string): Promise<boolean> {
   using file = await Deno.open(path).catch((cause) => {
     if (!(cause instanceof Deno.errors.NotFound)) throw cause;
     throw new TypeError(`Cannot load the weights as there must be a file: ${path} is none`, {
@@ -87,5 +88,5 @@ async function isZip(path: string): Promise<boolean> {
   });
   const start = new Uint8Array(2);
   await file.read(start);
-  return new TextDecoder().decode(start) === "PK";
+  return new TextDecoder().decode(start) === "PK" || start[0] === 0x80 && start[1] === 2;
 }

@@ -1,5 +1,5 @@
 /**
- * Reads files of PyTorch's `torch.save` (1.6 and newer) as data: state dicts, optimiser states, settings. Nothing in
+ * Reads files of PyTorch's `torch.save` as data: state dicts, optimiser states, settings. Nothing in
  * a file is executed.
  *
  * @module
@@ -22,6 +22,7 @@ import {
   type TorchTensor,
   torchTensor,
 } from "./torch_tensor.ts";
+import { readUnzippedTorch, type Storages } from "./torch_unzipped.ts";
 import { readZip, type ZipEntry } from "./zip.ts";
 
 /** What a file holds: dicts are maps, lists and tuples arrays. */
@@ -88,11 +89,7 @@ export function openTorchFile(from: string | Uint8Array): TorchFile {
 
 function readTorch(source: ByteSource): TorchValue {
   const start = source.read(0, Math.min(2, source.size));
-  if (start[0] === 0x80) {
-    throw new TypeError(
-      "Cannot read the PyTorch file as it must be a zip archive: it is in the format of torch 1.5 and older, or a bare pickle; load it with torch and save it again",
-    );
-  }
+  if (start[0] === 0x80) return readUnzippedTorch(source, { globals, storageOf }) as TorchValue;
   const entries = readZip(source);
   const folder = archiveFolder(entries);
   const order = entries.get(`${folder}/byteorder`);
@@ -107,7 +104,8 @@ function readTorch(source: ByteSource): TorchValue {
   }
   const value = readPickle(pickle.read(), {
     globals,
-    persistent: (id) => storageOf(id, { entries, folder }),
+    persistent: (id) =>
+      storageOf(id, { keys: /^\d{1,10}$/, find: (key) => entries.get(`${folder}/data/${key}`) }),
   });
   return value as TorchValue;
 }
@@ -127,21 +125,18 @@ function archiveFolder(entries: Map<string, ZipEntry>): string {
   return folders[0];
 }
 
-/** A storage, from `("storage", type, key, location, length)`. */
-function storageOf(
-  id: PickleValue,
-  { entries, folder }: { entries: Map<string, ZipEntry>; folder: string },
-): TorchStorage {
-  const [tag, type, key, location, length] = tupleOf(id, "a persistent id");
+/** A storage, from `("storage", type, key, location, length)`; old files add None, or a view that is not read. */
+function storageOf(id: PickleValue, { keys, find }: Storages): TorchStorage {
+  const [tag, type, key, location, length, view = null] = tupleOf(id, "a persistent id");
   const dtype = isStorageType(type) ? type.dtype : undefined;
-  const shaped = tag === "storage" && typeof key === "string" && /^\d{1,10}$/.test(key) &&
-    typeof location === "string" && typeof length === "number";
+  const shaped = tag === "storage" && typeof key === "string" && keys.test(key) &&
+    typeof location === "string" && typeof length === "number" && view === null;
   if (!(dtype && shaped)) {
     throw new SyntaxError("Cannot read the PyTorch file as a persistent id is no storage");
   }
-  const entry = entries.get(`${folder}/data/${key}`);
+  const bytes = length * TORCH_BYTES[dtype], entry = find(key, { length, bytes });
   if (!entry) throw new RangeError(`Cannot read the PyTorch file as storage ${key} is missing`);
-  if (!(Number.isSafeInteger(length) && entry.size === length * TORCH_BYTES[dtype])) {
+  if (!(Number.isSafeInteger(length) && length >= 0 && entry.size === bytes)) {
     throw new RangeError(
       `Cannot read the PyTorch file as the size of storage ${key} contradicts its length: ${entry.size} bytes, ${length} numbers of type ${dtype}`,
     );

@@ -11,8 +11,8 @@ const EPSILON = 1e-3;
 const NAMED = 5;
 
 /**
- * Reads the weights of the FID Inception-v3 from pytorch-fid's state dict (`pt_inception-2015-12-05-*.pth`, saved by
- * torch 1.6 or newer) or from a `.safetensors` file with the same names.
+ * Reads the weights of the FID Inception-v3 from pytorch-fid's state dict (`pt_inception-2015-12-05-*.pth`) or
+ * from a `.safetensors` file with the same names.
  *
  * This library comes with no trained weights. Nor can it read the same network in other packagings: the TorchScript
  * program of NVIDIA that k-diffusion and clean-fid use, and the TensorFlow graph of ADM's evaluator.

@@ -3,7 +3,7 @@ import { join } from "@std/path";
 import { encodeSafetensors } from "../../lib/io/safetensors.ts";
 import { floatTensor, openStateDict } from "../../lib/io/state_dict_file.ts";
 import { inFolder } from "../folder.ts";
-import { Tensor, torchFile } from "./made_torch_file.ts";
+import { pickle, Tensor, torchFile } from "./made_torch_file.ts";
 
 const numbers = Float32Array.of(0, 1, 2, 3, 4, 5);
 const tensor = new Tensor({ dtype: "F32", storage: 0, length: 6, shape: [2, 3], strides: [3, 1] });
@@ -36,6 +36,7 @@ Deno.test("openStateDict() and floatTensor() say what is wrong with a file", asy
     };
     await wrong(torchFile(tensor, [numbers]), /made\.pth must be a dict/);
     await wrong(torchFile(new Map([["epoch", 3]]), []), /must hold tensors by name: epoch is none/);
+    await wrong(pickle(new Map()), /bare pickle/);
     await wrong(new TextEncoder().encode("no weights"), /safetensors/);
     await assert.rejects(openStateDict(join(dir, "missing.pth")), /missing\.pth is none/);
 

@@ -15,9 +15,10 @@ import {
   Tuple,
 } from "./made_torch_file.ts";
 
-/** Files that PyTorch wrote; `make.py` beside them says how. */
+/** Files that PyTorch wrote; `make.py` and `make_unzipped.py` beside them say how. */
 const fixtures = new URL("./fixtures/torch/", import.meta.url).pathname;
 const kinds = Deno.readFileSync(`${fixtures}kinds.pth`);
+const unzipped = Deno.readFileSync(`${fixtures}unzipped.pth`);
 
 const f32 = (...numbers: number[]) => new Float32Array(numbers);
 const open = (bytes: Uint8Array): TorchValue => openTorchFile(bytes).value;
@@ -64,6 +65,46 @@ Deno.test("openTorchFile() reads what torch.save() wrote: types, strides, offset
       device: "cuda:1",
     });
   }
+});
+
+Deno.test("openTorchFile() reads what torch.save() wrote before PyTorch 1.6", () => {
+  for (const from of [unzipped, `${fixtures}unzipped.pth`]) {
+    using file = openTorchFile(from);
+    const found = [...file.value as Map<string, TorchTensor>].map(([name, tensor]) =>
+      [name, { shape: tensor.shape, data: [...torchTensorData(tensor)].map(Number) }] as const
+    );
+    const counted = Array.from({ length: 24 }, (_, i) => i); // 4 rows of 6
+    assert.deepEqual(Object.fromEntries(found), {
+      whole: { shape: [4, 6], data: counted },
+      transposed: {
+        shape: [6, 4],
+        data: [0, 1, 2, 3, 4, 5].flatMap((c) => [0, 1, 2, 3].map((r) => 6 * r + c)),
+      },
+      slice: { shape: [3, 3], data: [1, 2, 3].flatMap((r) => [2, 3, 4].map((c) => 6 * r + c)) },
+      half: { shape: [6], data: [0, 1, 2, 3, 4, 5] },
+      i64: { shape: [3], data: [0, 2 ** 40, 2 ** 41] },
+      bool: { shape: [2], data: [1, 0] },
+      parameter: { shape: [2], data: [0, 1] },
+      empty: { shape: [0], data: [] },
+      scalar: { shape: [], data: [7] },
+    });
+  }
+});
+
+Deno.test("openTorchFile() says what is wrong with a file from before PyTorch 1.6", () => {
+  const text = (bytes: Uint8Array) => String.fromCharCode(...bytes);
+  const edited = (edit: (text: string) => string) =>
+    Uint8Array.from(edit(text(unzipped)), (c) => c.charCodeAt(0));
+  const wrong: [Uint8Array, RegExp][] = [
+    [unzipped.slice(0, -1), /truncated|outside of the file/],
+    [edited((t) => t.replace("M\xe9\x03", "M\xea\x03")), /version must be 1001: it is 1002/],
+    [edited((t) => t.replace("little_endianq\x02\x88", "little_endianq\x02\x89")), /byte order/],
+    [
+      edited((t) => t.replace("\x06\0\0\0\0\0\0\0", "\x07\0\0\0\0\0\0\0")),
+      /must have 6 numbers: it has 7/,
+    ],
+  ];
+  for (const [bytes, message] of wrong) assert.throws(() => open(bytes), { message });
 });
 
 Deno.test("openTorchFile() reads each type of storage", () => {
@@ -188,7 +229,7 @@ Deno.test("openTorchFile() refuses what is not data", () => {
       torchArchive(new Uint8Array([0x80, 2, ...global("torch._utils", "_rebuild_tensor"), 46])),
       /"torch\._utils\._rebuild_tensor"/,
     ],
-    [new Uint8Array([0x80, 2, 0x8a, 10, 0x6c, 0xfc]), /torch 1\.5 and older/],
+    [pickle(new Map()), /bare pickle/],
     [storedZip([["archive/version", new Uint8Array()]]), /one data\.pkl: it holds 0/],
     [
       storedZip([["a/data.pkl", pickle(null)], ["b/data.pkl", pickle(null)]]),
@@ -258,12 +299,12 @@ Deno.test({
   fn() {
     const { data, storages } = base();
     const whole = torchArchive(data, storages);
-    for (const good of [whole, kinds]) readAll(open(good));
+    for (const good of [whole, kinds, unzipped]) readAll(open(good));
     const random = seeded(4);
     const outcomes = { read: 0, TypeError: 0, RangeError: 0, SyntaxError: 0 };
     for (let i = 0; i < 10_000; i++) {
-      // half of them with a good archive around a damaged pickle
-      let bytes = i % 4 === 0 ? whole : i % 4 === 2 ? kinds : data;
+      // half of them with a good archive around a damaged pickle, a third of the rest without an archive
+      let bytes = i % 2 === 1 ? data : [whole, kinds, unzipped][i / 2 % 3];
       for (let times = 1 + random(3); times > 0 && bytes.length > 4; times--) {
         bytes = mutate(bytes, random);
       }
