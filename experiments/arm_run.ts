@@ -5,7 +5,7 @@
  */
 import { join } from "@std/path";
 import ndarray, { type NdArray } from "ndarray";
-import { denseData } from "../lib/data/dense.ts";
+import { denseData, joinRows } from "../lib/data/dense.ts";
 import { readBatch, readHeldOut } from "../lib/data/draw.ts";
 import type { Dataset } from "../lib/data/dataset.ts";
 import { hditModel } from "../lib/diffusion/diffusion_model.ts";
@@ -13,7 +13,7 @@ import { imageSampler } from "../lib/diffusion/sample.ts";
 import { writeFileAtomic } from "../lib/io/atomic.ts";
 import { imageGrid, toBytes } from "../lib/io/images.ts";
 import { encodeSafetensors, parseSafetensors } from "../lib/io/safetensors.ts";
-import type { FeatureExtractor } from "../lib/metrics/features.ts";
+import { type FeatureExtractor, featuresOfParts } from "../lib/metrics/features.ts";
 import type { HditParams } from "../lib/models/hdit.ts";
 import { distanceQuality, EVALUATION_SEED, heldOutQuality } from "../lib/runs/quality.ts";
 import { mean, median } from "../lib/statistics.ts";
@@ -203,13 +203,20 @@ async function evaluateArm(
   const { arm, seed, run, size, samples: n } = options;
   await dataset.train.load(size);
   await dataset.test.load(size);
-  const images = await sampleArm(context, options);
   const file = `samples/${arm.name}-seed${seed}-${size}px.png`;
-  const shown = Math.min(n, evaluation.gridSamples);
-  const grid = images.hi(shown, size, size, dataset.channels);
+  const shown = Math.min(n, evaluation.gridSamples), grid: NdArray<Float32Array>[] = [];
+  const parts = async function* () {
+    let first = 0;
+    for await (const images of sampleArm(context, options)) {
+      if (first < shown) grid.push(images.hi(Math.min(images.shape[0], shown - first)));
+      first += images.shape[0];
+      yield images;
+    }
+  };
+  const sampleFeatures = await featuresOfParts(features, parts());
   await writeFileAtomic(
     join(dir, file),
-    await imageGrid(grid, { columns: Math.ceil(Math.sqrt(shown)) }),
+    await imageGrid(joinRows(grid), { columns: Math.ceil(Math.sqrt(shown)) }),
   );
   const common = { arm: arm.name, seed, images: run.images, size };
   const sampled: SamplesRecord = {
@@ -225,9 +232,10 @@ async function evaluateArm(
     ...common,
     weights: "ema",
     heldOut: await heldOutLoss(context, options),
-    fd: await distanceQuality(images, {
+    fd: await distanceQuality(sampleFeatures, {
       dataset,
       features,
+      size,
       nReference: evaluation.distanceSamples,
     }),
   };
@@ -263,8 +271,8 @@ async function heldOutLoss(
   }
 }
 
-/** Samples of the averaged weights [n, size, size, C]; each batch is kept in a file, so that stopping loses one. */
-async function sampleArm(
+/** Samples of the averaged weights, in batches [B, size, size, C]; each is kept in a file, so that stopping loses one. */
+async function* sampleArm(
   { dir, ablation, dataset, onProgress, signal }: RunContext,
   { arm, seed, run, size, samples: n }: {
     arm: PlannedArm;
@@ -273,12 +281,10 @@ async function sampleArm(
     size: number;
     samples: number;
   },
-): Promise<NdArray<Float32Array>> {
+): AsyncGenerator<NdArray<Float32Array>, void, void> {
   const { evaluation: { sampler: kind, schedule }, training: { sigmaData } } = ablation;
   // batches of as many pixels at every size
   const B = Math.max(1, Math.round(ablation.evaluation.batchSize * (ablation.size / size) ** 2));
-  const each = size * size * dataset.channels;
-  const all = new Float32Array(n * each);
   const { numClasses } = arm.spec;
   const sampler = imageSampler(hditModel(arm.spec), { sigmaData });
   const folder = join(dir, "samples", `${arm.name}-seed${seed}-${size}px-${run.images}`);
@@ -306,13 +312,13 @@ async function sampleArm(
         return toBytes(images);
       });
       // distances are taken on what an image file would hold
-      bytes.forEach((byte, i) => all[first * each + i] = byte / 127.5 - 1);
+      const images = Float32Array.from(bytes, (byte) => byte / 127.5 - 1);
       report(first + count);
+      yield ndarray(images, [count, size, size, dataset.channels]);
     }
   } finally {
     sampler.dispose();
   }
-  return ndarray(all, [n, size, size, dataset.channels]);
 }
 
 /** The bytes that a file holds, made first where it is missing. */

@@ -1,4 +1,4 @@
-import type { NdArray } from "ndarray";
+import ndarray, { type NdArray } from "ndarray";
 
 type Numbers = Uint8Array | Int32Array | Float32Array | Float64Array;
 
@@ -27,4 +27,16 @@ export function denseData<D extends Numbers>(array: NdArray<D>): D {
     }
   }
   return out;
+}
+
+/** Arrays [n, ...rest] one after the other along the first axis: [n of all, ...rest]. There must be one at least. */
+export function joinRows(parts: readonly NdArray<Float32Array>[]): NdArray<Float32Array> {
+  const n = parts.reduce((sum, { shape }) => sum + shape[0], 0);
+  const out = new Float32Array(parts.reduce((sum, { size }) => sum + size, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(denseData(part), at);
+    at += part.size;
+  }
+  return ndarray(out, [n, ...parts[0].shape.slice(1)]);
 }

@@ -148,6 +148,19 @@ export function readHeldOut(
   return readBatch(split.source(size), { batchSize: n, seed, index: 0 });
 }
 
+/** The pictures of `readHeldOut` in parts of at most `part`, for more of them than memory holds. */
+export async function* readHeldOutParts(
+  split: Split,
+  { size, n, seed, part = 256 }: { size: Size; n: number; seed: number; part?: number },
+): AsyncGenerator<Batch, void, void> {
+  const source = split.source(size), batchSize = Math.min(part, n);
+  for (let index = 0; index * batchSize < n; index++) {
+    const { images, labels } = await readBatch(source, { batchSize, seed, index });
+    const count = Math.min(batchSize, n - index * batchSize);
+    yield { images: images.hi(count), labels: labels.subarray(0, count) };
+  }
+}
+
 /** The first picture from `from` on that can be decoded, the last being followed by the first. */
 async function firstReadable(
   { places, size, channels, rows }: SplitSource,

@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import ndarray, { type NdArray } from "ndarray";
-import { denseData } from "../data/dense.ts";
+import { denseData, joinRows } from "../data/dense.ts";
 
 /** Something that turns images into rows of features. */
 export type FeatureExtractor = {
@@ -63,4 +63,14 @@ export async function extractInBatches(
     tf.dispose([input, features]);
   }
   return ndarray(out, [n, dimension]);
+}
+
+/** Features [N, dimension] of images that come in parts [n, H, W, C], of which only one at a time is in memory. */
+export async function featuresOfParts(
+  features: FeatureExtractor,
+  parts: AsyncIterable<NdArray<Float32Array>>,
+): Promise<NdArray<Float32Array>> {
+  const rows: NdArray<Float32Array>[] = [];
+  for await (const images of parts) rows.push(await features.extract(images));
+  return joinRows(rows);
 }

@@ -1,12 +1,13 @@
 import { join } from "@std/path";
-import ndarray from "ndarray";
-import { denseData } from "../data/dense.ts";
-import { readHeldOut } from "../data/draw.ts";
+import ndarray, { type NdArray } from "ndarray";
+import type { Batch } from "../data/dataset.ts";
+import { denseData, joinRows } from "../data/dense.ts";
+import { readHeldOut, readHeldOutParts } from "../data/draw.ts";
 import { lowResolutionOf } from "../data/training_batch.ts";
 import { hditModel } from "../diffusion/diffusion_model.ts";
 import { imageSampler } from "../diffusion/sample.ts";
 import { imageGrid } from "../io/images.ts";
-import type { FeatureExtractor } from "../metrics/features.ts";
+import { type FeatureExtractor, featuresOfParts } from "../metrics/features.ts";
 import { openFeatures } from "../metrics/open_features.ts";
 import type { HditParams } from "../models/hdit.ts";
 import { heldOutEvaluator } from "../training/evaluate.ts";
@@ -26,6 +27,8 @@ export type Judge = {
 
 /** Images at once; more has no use on a processor. */
 const BATCH = 16;
+/** Images in memory at once. */
+const PART = 16 * BATCH;
 
 /** Opens a judge for a run; nothing is compiled before it is used. */
 export function openJudge({ config, spec, dataset }: TrainPlan): Judge {
@@ -35,41 +38,52 @@ export function openJudge({ config, spec, dataset }: TrainPlan): Judge {
   const sampler = imageSampler(model, { sigmaData });
   let features: FeatureExtractor | undefined;
   const { superResolution } = config;
-  const pictures = async (n: number) => {
-    const batch = await readHeldOut(dataset.test, { size, n, seed: EVALUATION_SEED });
+  const withStart = (batch: Batch) => ({
+    batch,
     // what a super-resolution model starts from: pictures with little detail
-    const selfCond = superResolution && denseData(lowResolutionOf(batch.images, superResolution));
-    return { batch, selfCond };
-  };
+    selfCond: superResolution && denseData(lowResolutionOf(batch.images, superResolution)),
+  });
 
-  const sample = async (
+  /** Samples [n, H, W, C], a part of them at a time. */
+  const sample = async function* (
     params: HditParams,
     { n, what, signal, onProgress }: Work & { n: number; what: string },
-  ) => {
-    const starts = superResolution && await pictures(n);
-    const images = await sampler.sample(params, {
-      ...(starts?.selfCond && { selfCond: starts.selfCond }),
-      ...(starts && spec.numClasses > 0 && { labels: starts.batch.labels }),
-      ...sampling,
-      size,
-      n,
-      seed: EVALUATION_SEED,
-      batchSize: BATCH,
-      ...(signal && { signal }),
-      onStep: ({ step, steps, batch, batches }) =>
-        onProgress?.({
-          what,
-          done: batch * steps + step + 1,
-          total: batches * steps,
-          note: `batch ${batch + 1} of ${batches}`,
-        }),
-    });
-    return ndarray(images, [n, ...size, dataset.channels]);
+  ): AsyncGenerator<NdArray<Float32Array>, void, void> {
+    const drawn = superResolution &&
+      readHeldOutParts(dataset.test, { size, n, seed: EVALUATION_SEED, part: PART });
+    for (let first = 0; first < n; first += PART) {
+      const count = Math.min(PART, n - first);
+      const starts = drawn && withStart((await drawn.next()).value!);
+      const labels = starts?.batch.labels ??
+        Int32Array.from({ length: count }, (_, i) => (first + i) % spec.numClasses);
+      const images = await sampler.sample(params, {
+        ...(starts?.selfCond && { selfCond: starts.selfCond }),
+        ...(spec.numClasses > 0 && { labels }),
+        ...sampling,
+        size,
+        n: count,
+        seed: EVALUATION_SEED + first,
+        batchSize: Math.min(BATCH, n),
+        ...(signal && { signal }),
+        onStep: ({ step, steps, batch }) => {
+          const before = first / BATCH + batch, batches = Math.ceil(n / BATCH);
+          onProgress?.({
+            what,
+            done: before * steps + step + 1,
+            total: batches * steps,
+            note: `batch ${before + 1} of ${batches}`,
+          });
+        },
+      });
+      yield ndarray(images, [count, ...size, dataset.channels]);
+    }
   };
 
   return {
     async evaluate(params, { signal, onProgress }) {
-      const { batch, selfCond } = await pictures(n);
+      const { batch, selfCond } = withStart(
+        await readHeldOut(dataset.test, { size, n, seed: EVALUATION_SEED }),
+      );
       const { byImage: _, ...loss } = await heldOutQuality(evaluator, {
         params,
         pictures: batch,
@@ -81,13 +95,19 @@ export function openJudge({ config, spec, dataset }: TrainPlan): Judge {
       });
       if (samples === 0) return { heldOut: loss };
       features ??= await openFeatures(config.evaluate.features);
-      const images = await sample(params, { n: samples, what: "samples", signal, onProgress });
-      const distance = await distanceQuality(images, { dataset, features, nReference: samples });
+      const parts = sample(params, { n: samples, what: "samples", signal, onProgress });
+      const distance = await distanceQuality(await featuresOfParts(features, parts), {
+        dataset,
+        features,
+        size,
+        nReference: samples,
+      });
       return { heldOut: loss, distance };
     },
     async demo(params, work) {
       const { n } = config.demo;
-      return await imageGrid(await sample(params, { ...work, n, what: "demo" }));
+      const parts = await Array.fromAsync(sample(params, { ...work, n, what: "demo" }));
+      return await imageGrid(joinRows(parts));
     },
     dispose() {
       evaluator.dispose();

@@ -4,12 +4,12 @@
  * @module
  */
 import type { NdArray } from "ndarray";
-import type { Batch, Dataset } from "../data/dataset.ts";
+import type { Batch, Dataset, Size } from "../data/dataset.ts";
 import { denseData } from "../data/dense.ts";
-import { readHeldOut } from "../data/draw.ts";
+import { readHeldOutParts } from "../data/draw.ts";
 import { featureStatistics, frechetDistanceOfStatistics } from "../metrics/frechet.ts";
 import { frechetInterval } from "../metrics/frechet_interval.ts";
-import type { FeatureExtractor } from "../metrics/features.ts";
+import { type FeatureExtractor, featuresOfParts } from "../metrics/features.ts";
 import { mean } from "../statistics.ts";
 import type { HeldOutEvaluator } from "../training/evaluate.ts";
 
@@ -67,25 +67,31 @@ export type DistanceQuality = {
   floor: number;
 };
 
-/** The Fréchet distance of samples [n, H, W, C] to `nReference` held-out pictures of their size. */
+/** The Fréchet distance of samples of a size to `nReference` held-out pictures, from the samples' features [n, D]. */
 export async function distanceQuality(
-  images: NdArray<Float32Array>,
-  { dataset, features, nReference }: {
+  samples: NdArray<Float32Array>,
+  { dataset, features, size, nReference }: {
     dataset: Dataset;
     features: FeatureExtractor;
+    size: Size;
     nReference: number;
   },
 ): Promise<DistanceQuality> {
-  const [n, size] = images.shape;
-  const drawn = async (split: Dataset["train"], n: number) =>
-    await features.extract((await readHeldOut(split, { size, n, seed: EVALUATION_SEED })).images);
-  const reference = featureStatistics(await drawn(dataset.test, nReference));
-  const { value, low, high } = frechetInterval(await features.extract(images), reference, {
+  const [n] = samples.shape;
+  const statisticsOf = async (split: Dataset["train"], n: number) =>
+    featureStatistics(await featuresOfParts(features, pictures(split, { size, n })));
+  const reference = await statisticsOf(dataset.test, nReference);
+  const { value, low, high } = frechetInterval(samples, reference, {
     groups: Math.min(20, Math.floor(n / 2)),
     seed: EVALUATION_SEED,
     least: 0,
   });
-  const training = featureStatistics(await drawn(dataset.train, n));
-  const floor = frechetDistanceOfStatistics(training, reference);
+  const floor = frechetDistanceOfStatistics(await statisticsOf(dataset.train, n), reference);
   return { value, low, high, n, nReference, features: features.name, floor };
+}
+
+async function* pictures(split: Dataset["train"], { size, n }: { size: Size; n: number }) {
+  for await (const { images } of readHeldOutParts(split, { size, n, seed: EVALUATION_SEED })) {
+    yield images;
+  }
 }

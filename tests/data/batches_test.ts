@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { batchAt, epochOrder, heldOut } from "../../lib/data/batches.ts";
 import type { Split } from "../../lib/data/dataset.ts";
+import { joinRows } from "../../lib/data/dense.ts";
+import { readHeldOutParts } from "../../lib/data/draw.ts";
 import { makeSplit } from "../../lib/data/split.ts";
 
 /** A split of `length` pictures; each pixel of picture i has red i, and the right half is clear. */
@@ -155,6 +157,19 @@ Deno.test("heldOut() is the start of one sequence for any n, and repeats on othe
   assert.deepEqual(few, many.slice(0, few.length));
   const images = Array.from({ length: 20 }, (_, i) => many.slice(i * 12, (i + 1) * 12).join());
   assert.equal(new Set(images).size, 20);
+});
+
+Deno.test("readHeldOutParts() gives what heldOut() gives, a part at a time", async () => {
+  const split = await countedSplit({ length: 7, name: "test" });
+  const whole = heldOut(split, { size: 2, n: 20, seed: 4 });
+  for (const part of [1, 7, 10, 20, 99]) {
+    const parts = await Array.fromAsync(
+      readHeldOutParts(split, { size: 2, n: 20, seed: 4, part }),
+    );
+    assert.equal(parts.length, Math.ceil(20 / part));
+    assert.deepEqual(joinRows(parts.map(({ images }) => images)).data, whole.images.data);
+    assert.deepEqual(parts.flatMap(({ labels }) => [...labels]), [...whole.labels]);
+  }
 });
 
 Deno.test("batchAt() says which size is not loaded, and what a wrong number is", async () => {
