@@ -120,19 +120,19 @@ export function normals(stream: Stream, counter: number, n: number): Float32Arra
 
 /** Fills `out` with the numbers that `normals` gives. */
 export function fillNormals(out: Float32Array, stream: Stream, counter: number): void {
-  const { key, counter: [low, high] } = addressOf(stream, counter, 0);
-  drawNormals(
-    out,
-    { key, counter: [low, high, 0] },
-    (word, i) => unlikelyNormal(word, rareWords({ key, counter: [low, high, i + 1] })),
-  );
+  const address = addressOf(stream, counter, 0), { key, counter: [low, high] } = address;
+  const rare: Address = { key, counter: [low, high, 0] };
+  drawNormals(out, address, (word, i) => {
+    rare.counter[2] = i + 1;
+    return unlikelyNormal(word, rare);
+  });
 }
 
 const LAYERS = 128;
 /** Where the tail begins, and the area of each layer, for 128 layers. */
 const TAIL = 3.442619855899, AREA = 9.91256303526217e-3;
 
-/** The right edges of the layers, and where below each edge every point lies under the density. */
+/** The right edges of the layers, the density there, and where below each edge every point lies under the density. */
 const ziggurat = (() => {
   const edges = new Float64Array(LAYERS + 1), ratios = new Float64Array(LAYERS);
   const density = (x: number) => Math.exp(-x * x / 2);
@@ -142,14 +142,28 @@ const ziggurat = (() => {
     edges[i] = Math.sqrt(-2 * Math.log(AREA / edges[i - 1] + density(edges[i - 1])));
   }
   for (let i = 0; i < LAYERS; i++) ratios[i] = edges[i + 1] / edges[i];
-  return { edges, ratios };
+  return { edges, ratios, densities: edges.map(density) };
 })();
 
 const drawNormals = normalKernel(ziggurat);
 
-/** The rest of the ziggurat: the wedges, the tail, and another try where a point lies outside. */
-function unlikelyNormal(word: number, uniform: () => number): number {
-  const { edges, ratios } = ziggurat;
+const firstWords = new Uint32Array(4); // nearly always enough, and faster than a new array
+
+/**
+ * The rest of the ziggurat: the wedges, the tail, and another try where a point lies outside. The uniform numbers that it
+ * takes, in (0, 1), are those of an address that no block uses.
+ */
+function unlikelyNormal(word: number, address: Address): number {
+  const { edges, ratios, densities } = ziggurat;
+  let words = firstWords, next = 0;
+  philox(words, address);
+  const uniform = () => {
+    if (next === words.length) {
+      words = new Uint32Array(2 * words.length); // the same ones, and more
+      philox(words, address);
+    }
+    return (words[next++] + 0.5) * 2 ** -32;
+  };
   for (;;) {
     const layer = word & 127, u = ((word >> 7) + 0.5) * 2 ** -24;
     if (Math.abs(u) < ratios[layer]) return u * edges[layer];
@@ -159,27 +173,10 @@ function unlikelyNormal(word: number, uniform: () => number): number {
         if (2 * y > x * x) return Math.sign(u) * (TAIL + x);
       }
     }
-    const x = u * edges[layer];
-    const outer = Math.exp((x * x - edges[layer] ** 2) / 2);
-    const inner = Math.exp((x * x - edges[layer + 1] ** 2) / 2);
-    if (outer + uniform() * (inner - outer) < 1) return x;
+    const x = u * edges[layer], outer = densities[layer], inner = densities[layer + 1];
+    if (outer + uniform() * (inner - outer) < Math.exp(-x * x / 2)) return x;
     word = uniform() * 2 ** 32 | 0;
   }
-}
-
-const firstWords = new Uint32Array(4); // nearly always enough, and faster than a new array
-
-/** Uniform numbers in (0, 1) from an address that no block uses; to be used up before the next one. */
-function rareWords(address: Address): () => number {
-  let words = firstWords, next = 0;
-  philox(words, address);
-  return () => {
-    if (next === words.length) {
-      words = new Uint32Array(2 * words.length); // the same ones, and more
-      philox(words, address);
-    }
-    return (words[next++] + 0.5) * 2 ** -32;
-  };
 }
 
 /** `n` whole numbers uniform on [0, below), `below` at most 2^32 (bias under below / 2^32). */
