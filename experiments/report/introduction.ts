@@ -90,9 +90,7 @@ export function comparison({ results, arms }: Page): Html {
   const fd = arms.flatMap(({ distances }) => distances).at(-1)?.fd;
   const classes = run.data.classes.length;
   const others = arms.filter(({ isBase }) => !isBase).length;
-  const from = classes === 0
-    ? ""
-    : ` (${classes === 1 ? run.data.classes[0] : `${formatCount(classes)} classes`})`;
+  const from = classes > 1 ? ` (${formatCount(classes)} classes)` : "";
   return html`<p>${formatCounted(arms.length, "arm")}${
     base === undefined ? "" : `: the base, ${base.record.title}, and ${others} that differ from it`
   }${

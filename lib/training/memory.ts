@@ -35,11 +35,11 @@ export type Memory = {
   activations: number;
   /** What the backward pass and the optimiser hold then: gradients, products, new state as far as it is there. */
   gradients: number;
-  /** The first state, which is collected some steps later, and gaps in the runtime's memory: as much as the state. */
+  /** The first state, where it is so large that it is not collected with what lies about anyway. */
   generations: number;
   /** The compiled graph, by the number of nodes. */
   graph: number;
-  /** What V8 lets lie before it collects, beside the first state, and what the trace leaves of its heap. */
+  /** What V8 lets lie before it collects, and what the trace leaves of its heap: the same for all models. */
   uncollected: number;
 };
 
@@ -52,13 +52,16 @@ export const PROCESS_BYTES = 113e6;
 /** Memory of a node in the runtime. */
 const NODE_BYTES = 8e3;
 /**
- * V8 does not begin to collect arrays of other owners before there are some 64 MB of them; the first state is one of
- * them. With the two constants beside it this fits nine models of 30 thousand to 117 million parameters within 11 %,
- * once they have taken so many steps that memory does not grow any more: some ten for large models, some hundred for
- * small ones. A busy machine collects earlier at times, and takes up to 60 MB less.
+ * V8 does not begin to collect arrays of other owners before there are some 64 MB of them. A first state that is smaller
+ * lies among them; a larger one outlives the first collection, and is not gone before there are 64 MB of others.
  */
 const COLLECTED_FROM = 64e6;
-/** What the trace leaves of V8's heap, and the time that V8 takes to collect. */
+/**
+ * What the trace leaves of V8's heap, and the time that V8 takes to collect. With the two constants above it fits nine
+ * models of 30 thousand to 117 million parameters within 6 %, once they have taken so many steps that memory does not grow
+ * any more: some ten for large models, some hundred for small ones. A busy machine collects earlier at times, and takes up
+ * to 60 MB less.
+ */
 const HEAP = 65e6;
 
 /**
@@ -205,9 +208,9 @@ function count({ graph, lowered, shapes, forwardEnd }: Traced): Memory {
     constants: peak.constantBytes,
     activations,
     gradients: peak.bytes - activations,
-    generations: state,
+    generations: state > COLLECTED_FROM ? state : 0,
     graph: lowered.model.nodes.length * NODE_BYTES,
-    uncollected: HEAP + Math.max(0, COLLECTED_FROM - state),
+    uncollected: HEAP + COLLECTED_FROM,
   };
   return { total: Object.values(parts).reduce((a, b) => a + b, 0), ...parts };
 }
