@@ -1,5 +1,6 @@
 import type { NdArray } from "ndarray";
 import { denseData } from "../data/dense.ts";
+import { type DoubleMatrix, product } from "./double_product.ts";
 import { checkFeatures, type Features } from "./frechet.ts";
 
 /** The cubic polynomial kernel of KID, (x·y / D + 1)³, for every pair of rows: [N, M]. */
@@ -11,16 +12,13 @@ export function polynomialKernel(x: Features, y: Features): Float64Array {
       `Cannot compare features as both sets need the same dimension: dimensions are ${d} and ${dY}`,
     );
   }
-  const a = denseData(x as NdArray<Float64Array>), b = denseData(y as NdArray<Float64Array>);
-  const out = new Float64Array(n * m);
-  for (let i = 0; i < n; i++) {
-    for (let j = 0; j < m; j++) {
-      let dot = 0;
-      for (let k = 0; k < d; k++) dot += a[i * d + k] * b[j * d + k];
-      out[i * m + j] = (dot / d + 1) ** 3;
-    }
-  }
-  return out;
+  const { data: dots } = product(doubles(x, n, d), doubles(y, m, d), { transposeB: true });
+  return dots.map((dot) => (dot / d + 1) ** 3);
+}
+
+function doubles(features: Features, rows: number, columns: number): DoubleMatrix {
+  const data = Float64Array.from(denseData(features as NdArray<Float64Array>));
+  return { data, rows, columns };
 }
 
 /**

@@ -29,6 +29,9 @@ Deno.test("product() is that of ml-matrix, for small matrices and for large ones
       assertIs(product(doublesOf(a), doublesOf(b)), expected);
       const turned = doublesOf(a.transpose());
       assertIs(product(turned, doublesOf(b), { transposeA: true }), expected);
+      const other = doublesOf(b.transpose());
+      assertIs(product(doublesOf(a), other, { transposeB: true }), expected);
+      assertIs(product(turned, other, { transposeA: true, transposeB: true }), expected);
     }),
     { numRuns: 20 },
   );
