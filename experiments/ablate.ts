@@ -147,7 +147,8 @@ function eventBars(): { show(event: AblationEvent): void; end(): void } & Dispos
           const what = `${index + 1}/${arms} ${arm}${seed > 0 ? ` (seed ${seed})` : ""}: `;
           const doing = phase === "train" ? "training" : phase === "sample" ? "sampling" : phase;
           const at = phase === "train" ? "" : ` at ${size} px`;
-          return update({ label: what + doing + at, unit: "images", done, total, note });
+          const unit = phase === "distance" ? "parts" : "images";
+          return update({ label: what + doing + at, unit, done, total, note });
         }
         case "plan":
         case "report":

@@ -7,6 +7,7 @@ import type { Dataset } from "../lib/data/dataset.ts";
 import { openDataset } from "../lib/data/open_dataset.ts";
 import { currentEngine, setEngine } from "../lib/engine/engine.ts";
 import { checkFeatureSpec, openFeatures } from "../lib/metrics/open_features.ts";
+import { distanceMeter } from "../lib/runs/distance.ts";
 import { checkSameRun, readRunConfig, saveRunConfig } from "../lib/runs/folder.ts";
 import { type ArmProgress, runArm } from "./arm_run.ts";
 import { type ArmTiming, imagesFor, runSeconds, timeArms } from "./calibrate.ts";
@@ -141,7 +142,7 @@ export async function runAblation(
     ...arms.map(armRecord),
     ...costRecords(),
   ]);
-  const features = await openFeatures(ablation.evaluation.features);
+  const meter = distanceMeter(dataset, await openFeatures(ablation.evaluation.features));
   const runs = ablation.seeds.flatMap((seed) => arms.map((arm) => ({ seed, arm })));
   try {
     for (const [index, { seed, arm }] of runs.entries()) {
@@ -155,7 +156,7 @@ export async function runAblation(
         ablation,
         dataset,
         images,
-        features,
+        meter,
         signal,
         onProgress: (progress) => onEvent?.({ kind: "arm", index, arms: runs.length, ...progress }),
       }, {
@@ -170,7 +171,7 @@ export async function runAblation(
       await writeReport(dir);
     }
   } finally {
-    features.dispose();
+    meter.dispose();
   }
   const { report } = await writeReport(dir);
   onEvent?.({ kind: "report", file: report });

@@ -13,9 +13,9 @@ import { imageSampler } from "../lib/diffusion/sample.ts";
 import { writeFileAtomic } from "../lib/io/atomic.ts";
 import { imageGrid, toBytes } from "../lib/io/images.ts";
 import { encodeSafetensors, parseSafetensors } from "../lib/io/safetensors.ts";
-import { type FeatureExtractor, featuresOfParts } from "../lib/metrics/features.ts";
 import type { HditParams } from "../lib/models/hdit.ts";
-import { distanceQuality, EVALUATION_SEED, heldOutQuality } from "../lib/runs/quality.ts";
+import type { DistanceMeter } from "../lib/runs/distance.ts";
+import { EVALUATION_SEED, heldOutQuality } from "../lib/runs/quality.ts";
 import { mean, median } from "../lib/statistics.ts";
 import { heldOutEvaluator } from "../lib/training/evaluate.ts";
 import { openTraining, type TrainingRun, type TrainOptions } from "../lib/training/run.ts";
@@ -38,7 +38,8 @@ export type RunContext = {
   dataset: Dataset;
   /** Training images that every arm sees, a multiple of the batch size. */
   images: number;
-  features: FeatureExtractor;
+  /** Takes the pictures' features once for all arms. */
+  meter: DistanceMeter;
   /** Called as the work goes on. */
   onProgress: (progress: ArmProgress) => void;
   signal?: AbortSignal | undefined;
@@ -48,7 +49,8 @@ export type RunContext = {
 export type ArmProgress = {
   arm: string;
   seed: number;
-  phase: "train" | "held-out loss" | "sample";
+  /** `train`, `sample`, `held-out loss`, or what else is done. */
+  phase: string;
   /** The size of the images, in pixels. */
   size: number;
   done: number;
@@ -199,7 +201,7 @@ async function evaluateArm(
     samples: number;
   },
 ): Promise<void> {
-  const { dir, ablation: { evaluation }, dataset, features } = context;
+  const { dir, ablation: { evaluation }, dataset, meter, signal } = context;
   const { arm, seed, run, size, samples: n } = options;
   await dataset.train.load(size);
   await dataset.test.load(size);
@@ -213,7 +215,13 @@ async function evaluateArm(
       yield images;
     }
   };
-  const sampleFeatures = await featuresOfParts(features, parts());
+  const fd = await meter.measure(parts(), {
+    size,
+    nReference: evaluation.distanceSamples,
+    signal,
+    onProgress: ({ what, done, total }) =>
+      context.onProgress({ arm: arm.name, seed, phase: what, size, done, total, note: "" }),
+  });
   await writeFileAtomic(
     join(dir, file),
     await imageGrid(joinRows(grid), { columns: Math.ceil(Math.sqrt(shown)) }),
@@ -232,12 +240,7 @@ async function evaluateArm(
     ...common,
     weights: "ema",
     heldOut: await heldOutLoss(context, options),
-    fd: await distanceQuality(sampleFeatures, {
-      dataset,
-      features,
-      size,
-      nReference: evaluation.distanceSamples,
-    }),
+    fd,
   };
   await appendResults(dir, [sampled, evaluated]);
 }

@@ -244,7 +244,7 @@ function openBars() {
     end,
     [Symbol.dispose]: end,
     work: ({ what, ...progress }: Parameters<WorkProgress>[0]) =>
-      show(what, { unit: what === "pictures" ? "" : "steps", ...progress }),
+      show(what, { unit: ["samples", "demo"].includes(what) ? "steps" : "", ...progress }),
     training: ({ config }: TrainPlan, images: number, note: string) =>
       show("training", { done: images, total: config.images, unit: "images", note }),
   };

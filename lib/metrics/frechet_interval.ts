@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers";
 import type { NdArray } from "ndarray";
 import { denseData } from "../data/dense.ts";
 import { type DoubleMatrix, product } from "./double_product.ts";
@@ -18,11 +19,19 @@ type Sums = { n: number; rows: Float64Array; squares: number; inner: DoubleMatri
  *
  * Errors: RangeError unless 2 <= groups <= N / 2, for other dimensions and for numbers that are not finite.
  */
-export function frechetInterval(
+export async function frechetInterval(
   x: Features,
   y: FeatureStatistics,
-  { groups = 20, seed, least = -Infinity }: { groups?: number; seed: number; least?: number },
-): DistanceInterval {
+  { groups = 20, seed, least = -Infinity, signal, onProgress }: {
+    groups?: number;
+    seed: number;
+    least?: number;
+    /** Stops between two groups. */
+    signal?: AbortSignal | undefined;
+    /** Called after each group. */
+    onProgress?: ((progress: { done: number; total: number }) => void) | undefined;
+  },
+): Promise<DistanceInterval> {
   const [n, d] = checkFeatures(x);
   if (d !== y.mean.length) {
     throw new RangeError(
@@ -49,11 +58,15 @@ export function frechetInterval(
   const distance = (sums: Sums) => reference.distance(statisticsOf(sums, { mean, factor }));
 
   const value = distance(copyOf(all));
-  const without = Array.from({ length: groups }, (_, g) => {
+  const without: number[] = [];
+  for (let g = 0; g < groups; g++) {
+    await new Promise<void>((resolve) => setImmediate(resolve)); // timers and signals have their turn
+    signal?.throwIfAborted();
     const kept = copyOf(all);
     addSums(kept, sumsOf(g), -1); // computed again, as all groups' would not fit into memory
-    return distance(kept);
-  });
+    without.push(distance(kept));
+    onProgress?.({ done: g + 1, total: groups });
+  }
   return intervalOf(value, { without, least });
 }
 

@@ -104,7 +104,8 @@ export const trainConfigSchema = z.strictObject({
     every: whole(0).default(10_000).meta(about("Images between evaluations; 0: none")),
     heldOut: whole(1).default(64).meta(about("Pictures for the held-out loss")),
     sigmas: z.array(positive).min(1).default([0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 40]),
-    samples: whole(0).default(0).meta(about("Samples for the Fréchet distance; 0: not measured")),
+    samples: whole(0).refine((n) => n === 0 || n >= 4, "must be 0, or 4 or more for its interval")
+      .default(0).meta(about("Samples for the Fréchet distance; 0: not measured")),
     features: featureSchema.default({ kind: "random" }).meta(
       about(
         "What the Fréchet distance is taken on; weights of inception and dinov2 are yours to have",

@@ -7,13 +7,13 @@ import { lowResolutionOf } from "../data/training_batch.ts";
 import { hditModel } from "../diffusion/diffusion_model.ts";
 import { imageSampler } from "../diffusion/sample.ts";
 import { imageGrid } from "../io/images.ts";
-import { type FeatureExtractor, featuresOfParts } from "../metrics/features.ts";
 import { openFeatures } from "../metrics/open_features.ts";
 import type { HditParams } from "../models/hdit.ts";
 import { heldOutEvaluator } from "../training/evaluate.ts";
 import type { EvaluationRecord } from "./log.ts";
 import type { TrainPlan, WorkProgress } from "./plan.ts";
-import { distanceQuality, EVALUATION_SEED, heldOutQuality } from "./quality.ts";
+import { type DistanceMeter, distanceMeter } from "./distance.ts";
+import { EVALUATION_SEED, heldOutQuality } from "./quality.ts";
 
 type Work = { signal?: AbortSignal | undefined; onProgress?: WorkProgress | undefined };
 
@@ -36,7 +36,7 @@ export function openJudge({ config, spec, dataset }: TrainPlan): Judge {
   const model = hditModel(spec, { prediction: config.prediction });
   const evaluator = heldOutEvaluator(model, { sigmaData });
   const sampler = imageSampler(model, { sigmaData });
-  let features: FeatureExtractor | undefined;
+  let meter: DistanceMeter | undefined;
   const { superResolution } = config;
   const withStart = (batch: Batch) => ({
     batch,
@@ -94,14 +94,10 @@ export function openJudge({ config, spec, dataset }: TrainPlan): Judge {
         signal,
       });
       if (samples === 0) return { heldOut: loss };
-      features ??= await openFeatures(config.evaluate.features);
-      const parts = sample(params, { n: samples, what: "samples", signal, onProgress });
-      const distance = await distanceQuality(await featuresOfParts(features, parts), {
-        dataset,
-        features,
-        size,
-        nReference: samples,
-      });
+      meter ??= distanceMeter(dataset, await openFeatures(config.evaluate.features));
+      const work = { signal, onProgress };
+      const parts = sample(params, { ...work, n: samples, what: "samples" });
+      const distance = await meter.measure(parts, { ...work, size, nReference: samples });
       return { heldOut: loss, distance };
     },
     async demo(params, work) {
@@ -112,7 +108,7 @@ export function openJudge({ config, spec, dataset }: TrainPlan): Judge {
     dispose() {
       evaluator.dispose();
       sampler.dispose();
-      features?.dispose();
+      meter?.dispose();
     },
   };
 }

@@ -8,7 +8,8 @@
  */
 import { join } from "@std/path";
 import { appendJsonLines, parseJsonLines } from "../io/json_lines.ts";
-import type { DistanceQuality, HeldOutQuality } from "./quality.ts";
+import type { DistanceQuality } from "./distance.ts";
+import type { HeldOutQuality } from "./quality.ts";
 
 /** One session: from a start of the command to its end. */
 export type SessionRecord = {

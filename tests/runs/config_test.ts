@@ -47,6 +47,8 @@ Deno.test("resolveConfig() names what is wrong, and what was meant", () => {
   wrong({ model: "emoji64" }, /emoji-64/);
   wrong({ batchSize: 8, accumulate: 3 }, /batchSize is 8, accumulate is 3/);
   wrong({ weighting: { kind: "min-snr" } }, /gamma/);
+  wrong({ evaluate: { samples: 3 } }, /evaluate.samples: must be 0, or 4 or more/);
+  wrong({ evaluate: { features: { kind: "inception" } } }, /features.weights/);
   wrong({ optimiser: { kind: "adamw", lr: 0 } }, /optimiser.lr must be > 0: current value is 0/);
   assert.throws(() => resolveConfig({} as TrainConfig), /data/);
 });
