@@ -4,16 +4,12 @@ import {
   loadTrainingCheckpoint,
 } from "../io/k_diffusion_checkpoint.ts";
 import { parseKDiffusionConfig } from "../io/k_diffusion_config.ts";
-import type { TrainedModel, Weights } from "./trained_model.ts";
 
 /**
  * The model of one of the reference's checkpoints: `.safetensors` for inference, which holds the averaged
  * weights alone, or `.pth` of its training program.
  */
-export async function inferenceModel(
-  path: string,
-  weights: Weights & string,
-): Promise<TrainedModel> {
+export async function inferenceModel(path: string, weights: "ema" | "raw") {
   const { config, spec, params } = await load(path, weights);
   // the arguments of the model's class alone say nothing of sizes and noise levels
   const known = "levels" in config ? undefined : parseKDiffusionConfig(config);
@@ -21,7 +17,7 @@ export async function inferenceModel(
     spec,
     params,
     size: known?.size,
-    prediction: "edm",
+    prediction: "edm" as const,
     sigmaData: known?.sigmaData ?? 0.5, // the paper's configurations
     sigmaMin: known?.sigmaMin ?? 0.01,
     sigmaMax: known?.sigmaMax ?? 160,
@@ -31,7 +27,7 @@ export async function inferenceModel(
   };
 }
 
-async function load(path: string, weights: Weights & string): Promise<LoadedModel> {
+async function load(path: string, weights: "ema" | "raw"): Promise<LoadedModel> {
   const kind = path.slice(path.lastIndexOf(".") + 1);
   switch (kind) {
     case "safetensors":
