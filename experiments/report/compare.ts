@@ -37,6 +37,11 @@ export type ArmSummary = {
   samples: SamplesRecord[];
 };
 
+/** What the distances of a run are taken on; undefined where there is none yet. */
+export function featuresOf({ evals }: Results): string | undefined {
+  return evals.find(({ fd }) => fd)?.fd?.features;
+}
+
 /** Summarises every arm, in the order of the records. */
 export function summarise(results: Results): ArmSummary[] {
   return results.arms.map((record) => {

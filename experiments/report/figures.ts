@@ -15,7 +15,7 @@ import {
 } from "../../lib/charts/figures.ts";
 import { armStyles } from "../../lib/charts/theme.ts";
 import type { EvalRecord, Results } from "../results.ts";
-import { type ArmSummary, evalsOf, lastEvals } from "./compare.ts";
+import { type ArmSummary, evalsOf, featuresOf, lastEvals } from "./compare.ts";
 
 /** Every chart that the records allow, in the order of the report. */
 export function reportFigures(results: Results, arms: ArmSummary[]): Figure[] {
@@ -76,10 +76,8 @@ export function reportFigures(results: Results, arms: ArmSummary[]): Figure[] {
     }),
   }));
   if (resolutions.length > 0) {
-    const { features } = fd ?? {};
-    figures.push(
-      resolutionExtrapolation(resolutions, { ...options, trainedSize: run.size, features }),
-    );
+    const features = featuresOf(results), trainedSize = run.size;
+    figures.push(resolutionExtrapolation(resolutions, { ...options, trainedSize, features }));
   }
 
   const speeds = arms.filter(({ done }) => done.length > 0).map((arm) => ({

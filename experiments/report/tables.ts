@@ -8,7 +8,7 @@ import { distanceName } from "../../lib/charts/figures/distance.ts";
 import { mean, type Spread } from "../../lib/charts/statistics.ts";
 import { type ArmStyle, armStyles } from "../../lib/charts/theme.ts";
 import type { Results } from "../results.ts";
-import { type ArmSummary, lastEvals, pairedDifference } from "./compare.ts";
+import { type ArmSummary, featuresOf, lastEvals, pairedDifference } from "./compare.ts";
 import type { Page } from "./contents.ts";
 import { evaluatedSizes, extrapolated } from "./figures.ts";
 import {
@@ -59,8 +59,8 @@ export function armTable({ results, arms }: Page): Html {
 }
 
 /** What the columns of distances are called. */
-function distanceOf({ evals }: Results): string {
-  const features = evals.find(({ fd }) => fd)?.fd?.features;
+function distanceOf(results: Results): string {
+  const features = featuresOf(results);
   return features === undefined ? "FD" : distanceName(features);
 }
 

@@ -15,8 +15,9 @@ import type { Json } from "./k_diffusion_schema.ts";
 import { toKDiffusionConfig } from "./k_diffusion_write.ts";
 import type { PickleKey } from "./pickle.ts";
 import { encodeSafetensors, parseSafetensors, type SafetensorsInput } from "./safetensors.ts";
-import { paramsFromStored, type StoredTensor, type WeightsDtype } from "./stored_params.ts";
+import { paramsFromStored, type WeightsDtype } from "./stored_params.ts";
 import { tensorsOf } from "./state_dict_file.ts";
+import { storedTensors } from "./stored_tensor.ts";
 import { openTorchFile, type TorchValue } from "./torch_file.ts";
 
 export type { WeightsDtype } from "./stored_params.ts";
@@ -74,10 +75,7 @@ export async function loadInferenceCheckpoint(
   const { metadata, tensors } = parseSafetensors(bytes);
   const config = options.config ?? configOf(metadata.config);
   const spec = specFromKDiffusion(config);
-  const stored: Record<string, StoredTensor> = Object.fromEntries(
-    [...tensors].map(([name, tensor]) => [name, { ...tensor, read: () => tensor.data }]),
-  );
-  return { config, spec, ...paramsFromStored(stored, spec) };
+  return { config, spec, ...paramsFromStored(storedTensors(tensors), spec) };
 }
 
 function configOf(text: string | undefined): Json {

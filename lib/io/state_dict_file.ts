@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import { parseSafetensors } from "./safetensors.ts";
-import type { StoredTensor } from "./stored_params.ts";
+import { checkFloats, type StoredTensor, storedTensors } from "./stored_tensor.ts";
 import { isTorchTensor, openTorchFile, type TorchValue } from "./torch_file.ts";
 import { torchTensorData } from "./torch_tensor.ts";
 
@@ -11,8 +11,8 @@ export type StateDictFile = { tensors: Record<string, StoredTensor> } & Disposab
  * Opens a file of tensors by name: `.safetensors`, or a state dict that PyTorch saved (`.pth`, `.pt`, `.bin`). Which of
  * the two it is its first bytes say.
  *
- * Nothing in a file is executed. Throws a TypeError where there is none or it holds anything but tensors, and what `parseSafetensors` and
- * `openTorchFile` throw.
+ * Nothing in a file is executed. Throws a TypeError where there is none or it holds anything but tensors, and what
+ * `parseSafetensors` and `openTorchFile` throw.
  */
 export async function openStateDict(path: string): Promise<StateDictFile> {
   if (await isTorch(path)) {
@@ -26,12 +26,7 @@ export async function openStateDict(path: string): Promise<StateDictFile> {
     }
   }
   const { tensors } = parseSafetensors(await Deno.readFile(path));
-  return {
-    tensors: Object.fromEntries(
-      [...tensors].map(([name, tensor]) => [name, { ...tensor, read: () => tensor.data }]),
-    ),
-    [Symbol.dispose]() {},
-  };
+  return { tensors: storedTensors(tensors), [Symbol.dispose]() {} };
 }
 
 /** The tensors of a dict that PyTorch saved, unread. Throws a TypeError where it holds anything else. */
@@ -65,16 +60,7 @@ export function floatTensor(
 ): tf.Tensor {
   const stored = tensors[name];
   if (!stored) throw new TypeError(`Cannot load the weights as they must hold ${name}`);
-  if (!["F64", "F32", "F16", "BF16"].includes(stored.dtype)) {
-    throw new TypeError(
-      `Cannot load the weights as ${name} must hold floats: it is ${stored.dtype}`,
-    );
-  }
-  if (shape && `${stored.shape}` !== `${shape}`) {
-    throw new RangeError(
-      `Cannot load the weights as ${name} must have the shape [${shape}]: it is [${stored.shape}]`,
-    );
-  }
+  checkFloats(stored, { name, shape });
   return tf.tensor(Float32Array.from(stored.read() as Float32Array), stored.shape, "float32");
 }
 
@@ -86,7 +72,9 @@ async function isTorch(path: string): Promise<boolean> {
       cause,
     });
   });
-  const start = new Uint8Array(2);
+  const start = new Uint8Array(9);
   await file.read(start);
-  return new TextDecoder().decode(start) === "PK" || start[0] === 0x80 && start[1] === 2;
+  // safetensors begin with a length, which may look like either, and then a brace
+  if (start[8] === "{".charCodeAt(0)) return false;
+  return start[0] === 0x80 || new TextDecoder().decode(start.subarray(0, 2)) === "PK";
 }

@@ -3,18 +3,10 @@ import { treeDispose } from "../engine/tree.ts";
 import type { HditParams } from "../models/hdit_params.ts";
 import type { HditSpec } from "../models/spec.ts";
 import { hditParamsFromStateDict } from "../models/state_dict.ts";
-import type { SafetensorsTensor } from "./safetensors.ts";
-import type { TorchTensor } from "./torch_tensor.ts";
+import type { StoredTensor } from "./stored_tensor.ts";
 
 /** Number formats of weights in a file, in the reference's words; in memory they are float32. */
 export type WeightsDtype = "fp32" | "fp16" | "bf16";
-
-/** A tensor of a file that is not in memory yet. */
-export type StoredTensor = {
-  dtype: SafetensorsTensor["dtype"] | TorchTensor["dtype"];
-  shape: number[];
-  read(): ArrayLike<number | bigint>;
-};
 
 /** A parameter tree from the tensors of a file. */
 export function paramsFromStored(

@@ -5,7 +5,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { floatTensor } from "../io/state_dict_file.ts";
-import type { StoredTensor } from "../io/stored_params.ts";
+import type { StoredTensor } from "../io/stored_tensor.ts";
 import type { Dinov2Params } from "./dinov2.ts";
 import { formOf, namesIn } from "./dinov2_names.ts";
 

@@ -2,6 +2,7 @@ import { Matrix } from "ml-matrix";
 import { doublesOf, product } from "./double_product.ts";
 import {
   centred,
+  checkDimensions,
   checkFeatures,
   type Features,
   type FeatureStatistics,
@@ -18,9 +19,6 @@ const BLOCK = 4096;
 export function featureStatistics(features: Features): FeatureStatistics {
   const [n, d] = checkFeatures(features);
   const mean = meanOf(features);
-  if (!mean.every(Number.isFinite)) {
-    throw new RangeError("Cannot compare features as they must be finite: one of them is not");
-  }
   const sums = new Float64Array(d * d);
   for (let start = 0; start < n; start += BLOCK) {
     const rows = Math.min(BLOCK, n - start);
@@ -72,14 +70,9 @@ export function frechetDistanceOfStatistics(x: FeatureStatistics, y: FeatureStat
 
 /** The distance to one reference set, which is decomposed once. */
 export function frechetDistanceTo(y: FeatureStatistics): (x: FeatureStatistics) => number {
-  const d = y.mean.length, reference = frechetReference(y);
+  const reference = frechetReference(y);
   return (x) => {
-    if (x.mean.length !== d) {
-      throw new RangeError(
-        `Cannot compare features as both sets need the same dimension: ` +
-          `dimensions are ${x.mean.length} and ${d}`,
-      );
-    }
+    checkDimensions(x.mean.length, y.mean.length);
     const { factor } = reference;
     const inner = product(factor, product(doublesOf(x.covariance), factor), { transposeA: true });
     return reference.distance({ mean: x.mean, trace: x.covariance.trace(), inner });

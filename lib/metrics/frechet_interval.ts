@@ -2,7 +2,13 @@ import { setImmediate } from "node:timers";
 import type { NdArray } from "ndarray";
 import { denseData } from "../data/dense.ts";
 import { type DoubleMatrix, product } from "./double_product.ts";
-import { checkFeatures, type Features, type FeatureStatistics, meanOf } from "./feature_rows.ts";
+import {
+  checkDimensions,
+  checkFeatures,
+  type Features,
+  type FeatureStatistics,
+  meanOf,
+} from "./feature_rows.ts";
 import { type FrechetReference, frechetReference } from "./frechet_reference.ts";
 import { dealGroups, type DistanceInterval, intervalOf } from "./jackknife_groups.ts";
 
@@ -33,17 +39,9 @@ export async function frechetInterval(
   },
 ): Promise<DistanceInterval> {
   const [n, d] = checkFeatures(x);
-  if (d !== y.mean.length) {
-    throw new RangeError(
-      `Cannot compare features as both sets need the same dimension: ` +
-        `dimensions are ${d} and ${y.mean.length}`,
-    );
-  }
+  checkDimensions(d, y.mean.length);
   const group = dealGroups(n, { groups, seed });
   const mean = meanOf(x);
-  if (!mean.every(Number.isFinite)) {
-    throw new RangeError("Cannot compare features as they must be finite: one of them is not");
-  }
   const reference = frechetReference(y);
   const { factor } = reference;
   const sumsOf = (g: number) => sumsOver(rowsOf(x, { group, g, mean }), factor);

@@ -1,7 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { treeDispose } from "../engine/tree.ts";
 import { openStateDict } from "../io/state_dict_file.ts";
-import type { StoredTensor } from "../io/stored_params.ts";
+import { checkFloats, type StoredTensor } from "../io/stored_tensor.ts";
 import { inceptionConvolutions, type InceptionParams } from "./inception.ts";
 
 /** Of every batch normalisation, as the network was trained with. */
@@ -101,15 +101,5 @@ function checkTensors(
         `${missing.length} of ${wanted.length} tensors are missing, ${names}${more}`,
     );
   }
-  for (const { name, shape } of wanted) {
-    const { dtype, shape: given } = stored[name];
-    if (!["F64", "F32", "F16", "BF16"].includes(dtype)) {
-      throw new TypeError(`Cannot load the weights as ${name} must hold floats: it is ${dtype}`);
-    }
-    if (`${given}` !== `${shape}`) {
-      throw new RangeError(
-        `Cannot load the weights as ${name} must have the shape [${shape}]: it is [${given}]`,
-      );
-    }
-  }
+  for (const { name, shape } of wanted) checkFloats(stored[name], { name, shape });
 }

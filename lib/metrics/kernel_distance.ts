@@ -1,24 +1,13 @@
-import type { NdArray } from "ndarray";
-import { denseData } from "../data/dense.ts";
-import { type DoubleMatrix, product } from "./double_product.ts";
-import { checkFeatures, type Features } from "./frechet.ts";
+import { product } from "./double_product.ts";
+import { checkDimensions, checkFeatures, doubleRows, type Features } from "./feature_rows.ts";
 
 /** The cubic polynomial kernel of KID, (x·y / D + 1)³, for every pair of rows: [N, M]. */
 export function polynomialKernel(x: Features, y: Features): Float64Array {
-  const [n, d] = checkFeatures(x, { least: 1 });
-  const [m, dY] = checkFeatures(y, { least: 1 });
-  if (dY !== d) {
-    throw new RangeError(
-      `Cannot compare features as both sets need the same dimension: dimensions are ${d} and ${dY}`,
-    );
-  }
-  const { data: dots } = product(doubles(x, n, d), doubles(y, m, d), { transposeB: true });
+  const [, d] = checkFeatures(x, { least: 1 });
+  const [, dY] = checkFeatures(y, { least: 1 });
+  checkDimensions(d, dY);
+  const { data: dots } = product(doubleRows(x), doubleRows(y), { transposeB: true });
   return dots.map((dot) => (dot / d + 1) ** 3);
-}
-
-function doubles(features: Features, rows: number, columns: number): DoubleMatrix {
-  const data = Float64Array.from(denseData(features as NdArray<Float64Array>));
-  return { data, rows, columns };
 }
 
 /**

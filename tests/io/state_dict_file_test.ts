@@ -27,6 +27,22 @@ Deno.test("openStateDict() reads the same tensors from safetensors and from PyTo
   });
 });
 
+Deno.test("openStateDict() knows safetensors whose length begins as a pickle or an archive does", async () => {
+  await inFolder(async (dir) => {
+    const w = { dtype: "F32" as const, shape: [2, 3], data: numbers };
+    for (const length of [0x0280, 0x4b50]) { // in a file 80 02 and "PK"
+      const fill = (n: number) => encodeSafetensors({ w }, { note: "x".repeat(n) });
+      const header = (bytes: Uint8Array) => new DataView(bytes.buffer).getUint32(0, true);
+      const bytes = fill(length - header(fill(0)));
+      assert.equal(header(bytes), length);
+      const path = join(dir, "made.safetensors");
+      await Deno.writeFile(path, bytes);
+      using file = await openStateDict(path);
+      assert.deepEqual(Object.keys(file.tensors), ["w"]);
+    }
+  });
+});
+
 Deno.test("openStateDict() and floatTensor() say what is wrong with a file", async () => {
   await inFolder(async (dir) => {
     const path = join(dir, "made.pth");

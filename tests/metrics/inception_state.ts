@@ -1,5 +1,5 @@
 /** State dicts of Inception-v3 with drawn numbers, as tests need them. */
-import type { StoredTensor } from "../../lib/io/stored_params.ts";
+import type { StoredTensor } from "../../lib/io/stored_tensor.ts";
 import { inceptionConvolutions } from "../../lib/metrics/inception.ts";
 import { formulaUniform } from "../parity/formula_weights.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import * as tf from "@tensorflow/tfjs";
 import { setEngine } from "../../lib/engine/engine.ts";
 import { treeDispose } from "../../lib/engine/tree.ts";
-import type { StoredTensor } from "../../lib/io/stored_params.ts";
+import type { StoredTensor } from "../../lib/io/stored_tensor.ts";
 import { inceptionParams } from "../../lib/metrics/inception_weights.ts";
 import { drawnState } from "./inception_state.ts";
 

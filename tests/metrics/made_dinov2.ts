@@ -2,7 +2,7 @@
 import ndarray, { type NdArray } from "ndarray";
 import { normals } from "../../lib/engine/random.ts";
 import { encodeSafetensors } from "../../lib/io/safetensors.ts";
-import type { StoredTensor } from "../../lib/io/stored_params.ts";
+import type { StoredTensor } from "../../lib/io/stored_tensor.ts";
 import type { Dinov2Spec } from "../../lib/metrics/dinov2_weights.ts";
 
 export type Weights = Record<string, { shape: number[]; data: Float32Array }>;

@@ -3,7 +3,7 @@ import * as tf from "@tensorflow/tfjs";
 import { compile } from "../../lib/engine/compile.ts";
 import { treeDispose, treeEntries } from "../../lib/engine/tree.ts";
 import type { SafetensorsTensor } from "../../lib/io/safetensors.ts";
-import type { StoredTensor } from "../../lib/io/stored_params.ts";
+import { storedTensors } from "../../lib/io/stored_tensor.ts";
 import { dinov2, type Dinov2Params, type Dinov2Positions } from "../../lib/metrics/dinov2.ts";
 import { dinov2Positions } from "../../lib/metrics/dinov2_positions.ts";
 import { dinov2FromStateDict, type Dinov2Spec } from "../../lib/metrics/dinov2_weights.ts";
@@ -106,7 +106,7 @@ async function* weights(fixture: Fixture) {
   const expected = Object.fromEntries(renamed.filter(([name]) => name !== "mask_token"));
   const forms = { transformers: theirs, facebookresearch: new Map(renamed) };
   for (const [form, tensors] of Object.entries(forms)) {
-    const { params } = dinov2FromStateDict(stored(tensors), headsOf(json));
+    const { params } = dinov2FromStateDict(storedTensors(tensors), headsOf(json));
     const actual = Object.fromEntries(treeEntries(params));
     yield await compareTensors(`${fixture.label}/${form}`, {
       actual: Object.keys(actual).length === Object.keys(expected).length ? actual : {},
@@ -129,13 +129,7 @@ const headsOf = ({ config }: Json) => ({ heads: config.num_attention_heads });
 
 function loaded(fixture: Fixture) {
   const { tensors } = fixture.sibling(`${base(fixture)}.weights`)!;
-  return dinov2FromStateDict(stored(tensors()), headsOf(fixture.json));
-}
-
-function stored(tensors: Map<string, SafetensorsTensor>): Record<string, StoredTensor> {
-  return Object.fromEntries(
-    [...tensors].map(([name, tensor]) => [name, { ...tensor, read: () => tensor.data }]),
-  );
+  return dinov2FromStateDict(storedTensors(tensors()), headsOf(fixture.json));
 }
 
 /** Tensors one after the other along the first axis. */

@@ -4,7 +4,7 @@ import ndarray, { type NdArray } from "ndarray";
 import { denseData } from "../../lib/data/dense.ts";
 import { compile } from "../../lib/engine/compile.ts";
 import { treeDispose, treeMap } from "../../lib/engine/tree.ts";
-import type { StoredTensor } from "../../lib/io/stored_params.ts";
+import type { StoredTensor } from "../../lib/io/stored_tensor.ts";
 import { dinov2, type Dinov2Params, type Dinov2Positions } from "../../lib/metrics/dinov2.ts";
 import { dinov2ExtractorOf } from "../../lib/metrics/dinov2_features.ts";
 import { dinov2Images } from "../../lib/metrics/dinov2_images.ts";

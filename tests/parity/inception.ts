@@ -5,7 +5,7 @@ import { denseData } from "../../lib/data/dense.ts";
 import { compile } from "../../lib/engine/compile.ts";
 import { treeDispose } from "../../lib/engine/tree.ts";
 import type { SafetensorsTensor } from "../../lib/io/safetensors.ts";
-import type { StoredTensor } from "../../lib/io/stored_params.ts";
+import type { StoredTensor } from "../../lib/io/stored_tensor.ts";
 import { inception, inceptionConvolutions } from "../../lib/metrics/inception.ts";
 import { inceptionInput, type InceptionPreprocessing } from "../../lib/metrics/inception_images.ts";
 import { inceptionParams } from "../../lib/metrics/inception_weights.ts";
