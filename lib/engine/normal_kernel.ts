@@ -1,6 +1,6 @@
 /**
  * The inner loops of `normals` as a WebAssembly module with SIMD: the words of Philox, and the ziggurat's
- * usual case. JavaScript takes 13 ns a number, this 5.5, the rare cases included: a sampler of a small model, which draws
+ * usual case. JavaScript takes 13 ns a number, this 5.5 to 6.5, the rare cases included: a sampler of a small model, which draws
  * as many numbers in a step as its images have, spends a twentieth of its time on them in place of a ninth.
  *
  * The module is assembled here from WebAssembly's instructions, so that what runs can be read.
